@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+int safe_close(int fd) {
+        if (fd >= 0) {
+                int saved = errno;
+                (void) close(fd);
+                errno = saved;
+        }
+        return -EBADF;
+}
+
+ssize_t read_full(int fd, void *buf, size_t n) {
+        size_t done = 0;
+
+        while (done < n) {
+                ssize_t k = read(fd, (char *) buf + done, n - done);
+                if (k < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return negative_errno();
+                }
+                if (k == 0)
+                        break;
+                done += (size_t) k;
+        }
+        return (ssize_t) done;
+}
+
+int write_full(int fd, const void *buf, size_t n) {
+        const char *p = buf;
+
+        while (n > 0) {
+                ssize_t k = write(fd, p, n);
+                if (k < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return negative_errno();
+                }
+                if (k == 0)
+                        return -EIO;
+                p += k;
+                n -= (size_t) k;
+        }
+        return 0;
+}
+
+int read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *buf = NULL;
+        size_t size = 0, room;
+        struct stat st;
+
+        /* O_NONBLOCK: a FIFO in the place of a file must not hold us up. */
+        fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        if (fd < 0)
+                return negative_errno();
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -EBADF;
+        if ((uint64_t) st.st_size > max)
+                return -EFBIG;
+
+        room = MAX((size_t) st.st_size, (size_t) 4095) + 1;
+        for (;;) {
+                char *p = realloc(buf, room + 1);
+                ssize_t k;
+
+                if (!p)
+                        return -ENOMEM;
+                buf = p;
+                k = read_full(fd, buf + size, room - size);
+                if (k < 0)
+                        return (int) k;
+                size += (size_t) k;
+                if (size > max)
+                        return -EFBIG;
+                if (size < room)
+                        break;
+                room *= 2;
+        }
+        buf[size] = 0;
+        *ret = TAKE_PTR(buf);
+        if (ret_size)
+                *ret_size = size;
+        return 0;
+}
+
+/* A sibling of `path` to be renamed over it: "DIR/.#NAME.<12 hex digits>". */
+static int temporary_sibling(const char *path, char **ret) {
+        const char *slash = strrchr(path, '/');
+        uint8_t rnd[6];
+        char *p;
+
+        if (getrandom(rnd, sizeof(rnd), 0) != sizeof(rnd))
+                return negative_errno();
+        if (asprintf(&p, "%.*s.#%s.%02x%02x%02x%02x%02x%02x", slash ? (int) (slash - path + 1) : 0, path,
+                     slash ? slash + 1 : path, rnd[0], rnd[1], rnd[2], rnd[3], rnd[4], rnd[5]) < 0)
+                return -ENOMEM;
+        *ret = p;
+        return 0;
+}
+
+int fsync_parent_at(int dir_fd, const char *path) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *dir = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        dir = slash == path ? strdup("/") : slash ? strndup(path, (size_t) (slash - path)) : strdup(".");
+        if (!dir)
+                return -ENOMEM;
+        fd = openat(dir_fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return negative_errno();
+        return fsync(fd) < 0 ? negative_errno() : 0;
+}
+
+int write_file_atomic_at(int dir_fd, const char *path, const void *buf, size_t n, mode_t mode, WriteFileFlags flags) {
+        _cleanup_free_ char *tmp = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        r = temporary_sibling(path, &tmp);
+        if (r < 0)
+                return r;
+        fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return negative_errno();
+        r = write_full(fd, buf, n);
+        if (r >= 0 && fchmod(fd, mode) < 0)
+                r = negative_errno();
+        if (r >= 0 && (flags & WRITE_FILE_SYNC) && fsync(fd) < 0)
+                r = negative_errno();
+        if (r >= 0 && renameat(dir_fd, tmp, dir_fd, path) < 0)
+                r = negative_errno();
+        if (r < 0) {
+                (void) unlinkat(dir_fd, tmp, 0);
+                return r;
+        }
+        return flags & WRITE_FILE_SYNC ? fsync_parent_at(dir_fd, path) : 0;
+}
+
+int symlink_atomic_at(const char *target, int dir_fd, const char *path) {
+        _cleanup_free_ char *tmp = NULL;
+        int r;
+
+        r = temporary_sibling(path, &tmp);
+        if (r < 0)
+                return r;
+        if (symlinkat(target, dir_fd, tmp) < 0)
+                return negative_errno();
+        if (renameat(dir_fd, tmp, dir_fd, path) < 0) {
+                r = negative_errno();
+                (void) unlinkat(dir_fd, tmp, 0);
+                return r;
+        }
+        return 0;
+}
+
+int mkdir_parents_at(int dir_fd, const char *path, mode_t mode) {
+        _cleanup_free_ char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *p = copy;;) {
+                char *end, saved;
+
+                p += strspn(p, "/");
+                if (*p == 0)
+                        return 0;
+                end = p + strcspn(p, "/");
+                saved = *end;
+                *end = 0;
+                if (mkdirat(dir_fd, copy, mode) >= 0) {
+                        if (fchmodat(dir_fd, copy, mode, 0) < 0)
+                                return negative_errno();
+                } else if (errno == EEXIST) {
+                        struct stat st;
+
+                        if (fstatat(dir_fd, copy, &st, 0) < 0)
+                                return negative_errno();
+                        if (!S_ISDIR(st.st_mode))
+                                return -ENOTDIR;
+                } else
+                        return negative_errno();
+                *end = saved;
+                p = end;
+        }
+}
+
+int mkdir_parent_of_at(int dir_fd, const char *path, mode_t mode) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *dir = NULL;
+
+        if (!slash || slash == path)
+                return 0;
+        dir = strndup(path, (size_t) (slash - path));
+        if (!dir)
+                return -ENOMEM;
+        return mkdir_parents_at(dir_fd, dir, mode);
+}
+
+int open_beneath(int dir_fd, const char *path, int flags, mode_t mode) {
+        struct open_how how = {
+                .flags = (uint64_t) (flags | O_CLOEXEC),
+                .mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+        };
+        long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+
+        return fd < 0 ? negative_errno() : (int) fd;
+}
+
+/* Consumes fd_consume. Directories are made writable for their owner first, so that mode 0 is no obstacle to non-root. */
+static int remove_children(int fd_consume, dev_t dev, unsigned depth) {
+        _cleanup_close_ int fd = fd_consume;
+        int r = 0, k;
+        DIR *d;
+
+        if (depth > 256)
+                return -ELOOP;
+        d = fdopendir(fd);
+        if (!d)
+                return negative_errno();
+        (void) TAKE_FD(fd);
+
+        for (;;) {
+                struct dirent *de;
+
+                errno = 0;
+                de = readdir(d);
+                if (!de) {
+                        if (errno > 0 && r >= 0)
+                                r = negative_errno();
+                        break;
+                }
+                if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+                        continue;
+                if (unlinkat(dirfd(d), de->d_name, 0) >= 0 || errno == ENOENT)
+                        continue;
+                if (errno != EISDIR && errno != EPERM) {
+                        r = negative_errno();
+                        continue;
+                }
+                k = openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (k >= 0) {
+                        struct stat st;
+
+                        if (fstat(k, &st) < 0 || st.st_dev != dev) {
+                                safe_close(k);
+                                r = -EXDEV;
+                                continue;
+                        }
+                        k = remove_children(k, dev, depth + 1);
+                        if (k < 0)
+                                r = k;
+                        if (unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT && k >= 0)
+                                r = negative_errno();
+                } else
+                        r = negative_errno();
+        }
+        (void) closedir(d);
+        return r;
+}
+
+int remove_tree_at(int dir_fd, const char *path) {
+        struct stat st;
+        int fd, r;
+
+        if (unlinkat(dir_fd, path, 0) >= 0 || errno == ENOENT)
+                return 0;
+        if (errno != EISDIR && errno != EPERM)
+                return negative_errno();
+        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+                return negative_errno();
+        if (fstat(fd, &st) < 0) {
+                safe_close(fd);
+                return negative_errno();
+        }
+        r = remove_children(fd, st.st_dev, 0);
+        if (r < 0)
+                return r;
+        return unlinkat(dir_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT ? negative_errno() : 0;
+}
+
+int lock_file_at(int dir_fd, const char *path) {
+        for (;;) {
+                _cleanup_close_ int fd = openat(dir_fd, path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+                struct stat a, b;
+
+                if (fd < 0)
+                        return negative_errno();
+                while (flock(fd, LOCK_EX) < 0)
+                        if (errno != EINTR)
+                                return negative_errno();
+                /* Somebody may have removed the file between our open and our lock: then it guards nothing. */
+                if (fstat(fd, &a) < 0)
+                        return negative_errno();
+                if (fstatat(dir_fd, path, &b, AT_SYMLINK_NOFOLLOW) >= 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+                        return TAKE_FD(fd);
+        }
+}
+
+int set_nonblock(int fd, bool nonblock) {
+        int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0)
+                return negative_errno();
+        if (fcntl(fd, F_SETFL, nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+                return negative_errno();
+        return 0;
+}

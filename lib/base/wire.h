@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What host and guest say to each other over vsock, defined once for kiln and init.
+ *
+ * guest -> host, port WIRE_PORT_STREAM: two connections for the whole life of the guest, made by init before it starts
+ *      anything of the image. Each begins with one line, WIRE_STREAM_STDOUT or WIRE_STREAM_STDERR, then carries the raw
+ *      bytes of that stream. kiln accepts one of each and refuses any other. When the stream has ended init shuts its
+ *      direction down and waits (at most WIRE_DRAIN_USEC) until kiln, which has then read all, closes.
+ * guest -> host, port WIRE_PORT_STATUS: one connection, init's first, before it starts anything of the image: kiln takes the
+ *      first that comes and refuses the rest, so that no process of the image can speak in init's name. It carries JSON
+ *      objects, one per line, of at most WIRE_STATUS_LINE_MAX bytes: {"state":"booted"}, {"state":"started","pid":N},
+ *      and last {"state":"exited","exit_code":N,"oom_killed":bool,"signal":N,"message":"..."}. A failed set-up is an
+ *      "exited" with exit_code 125 (126, 127) and the reason as message, without a "started" before it. After the last line
+ *      init shuts down its direction and waits for kiln to close; then it powers off.
+ * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, POST /v1/signal {"signal":N}.
+ *      init accepts peers with the host's CID only.
+ * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, volume keys.
+ */
+
+enum {
+        WIRE_PORT_STREAM = 10000,
+        WIRE_PORT_STATUS = 10001,
+        WIRE_PORT_API = 10002,
+        WIRE_PORT_KEY = 10003,
+
+        WIRE_GUEST_CID = 3,             /* each VMM has a vsock of its own, so every guest has the same */
+
+        WIRE_STATUS_LINE_MAX = 4096,
+        WIRE_MESSAGE_MAX = 1024,        /* of "message", before escaping */
+        WIRE_HTTP_HEAD_MAX = 8192,
+        WIRE_HTTP_BODY_MAX = 65536,
+};
+
+#define WIRE_DRAIN_USEC UINT64_C(10000000)
+
+#define WIRE_STREAM_STDOUT "stdout\n"
+#define WIRE_STREAM_STDERR "stderr\n"
+
+#define WIRE_STATE_BOOTED "booted"
+#define WIRE_STATE_STARTED "started"
+#define WIRE_STATE_EXITED "exited"
+
+/* Where things are in the guest. */
+#define WIRE_GUEST_DIR "/inferno"
+#define WIRE_RUN_JSON "/inferno/run.json"

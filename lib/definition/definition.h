@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* NAME.vm: search path, drop-ins, masks, parser, validator; and inferno.conf. One parser for generator, helpers and ctl.
+ * Syntax: systemd.syntax(7). Keys: inferno.vm(5). */
+
+#include "base/macros.h"
+
+typedef enum PullPolicy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER } PullPolicy;
+typedef enum RootMode { ROOT_EPHEMERAL, ROOT_PERSISTENT } RootMode;
+typedef enum VmmChoice { VMM_AUTO, VMM_FIRECRACKER, VMM_EMBER } VmmChoice;
+
+/* A line of a pass-through section, as it goes into a generated unit: literally, continuation lines joined. */
+typedef struct PassThrough {
+        char *section;          /* "Unit", "Service", "Slice", "Install" */
+        char *key, *value;
+        char *file;             /* where it stood */
+        unsigned line;
+} PassThrough;
+
+typedef struct Definition {
+        char *name;
+        char *path;                     /* the main file, with layout_root() */
+        char **files;                   /* main file and drop-ins, in the order in which they were read */
+
+        char *image;                    /* as written */
+        PullPolicy pull;
+        char **command;                 /* NULL: the image's; Command= split as systemd splits ExecStart=, without any expansion */
+        char **entrypoint;              /* NULL: the image's; empty array: none */
+        char **environment;             /* NAME=VALUE, of Environment= alone */
+        char **environment_files;       /* absolute paths; leading "-": may be missing */
+        char *user;                     /* NULL: the image's */
+        char *working_directory;        /* NULL: the image's */
+        char *hostname;                 /* defaults to the name of the VM, made a valid host name */
+        unsigned vcpu_millis;           /* 1000 = one CPU; the guest has the next whole number of them */
+        uint64_t memory;                /* bytes, whole MiB */
+        char *kernel;                   /* absolute path on the host, without layout_root() */
+        char **kernel_args;             /* words */
+        char **dns;                     /* addresses; NULL: the host's */
+        char **add_hosts;               /* "NAME:ADDRESS" */
+        int stop_signal;                /* 0: the image's, else SIGTERM */
+        uint64_t stop_timeout_usec;
+        RootMode root;
+        uint64_t root_size;             /* bytes */
+        VmmChoice vmm;
+        char *tenant;                   /* component of the slice's name; "default" */
+
+        uint64_t watchdog_usec;         /* of [Service] WatchdogSec=, for messages; kiln takes it from the unit */
+
+        PassThrough *pass;
+        size_t n_pass;
+} Definition;
+
+Definition *definition_free(Definition *d);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Definition *, definition_free)
+
+/* What was wrong, for people: one line a problem, each "file:line: message" (or "file: message"). */
+typedef struct DefinitionErrors {
+        char **lines;
+} DefinitionErrors;
+void definition_errors_done(DefinitionErrors *e);
+#define _cleanup_definition_errors_ _cleanup_(definition_errors_done)
+
+/* Site defaults: inferno.conf and inferno.conf.d/ of all layout_config_dirs. */
+typedef struct SiteConfig {
+        char *kernel;                   /* Kernel= */
+        char *firecracker;              /* Firecracker=, /usr/bin/firecracker or where $PATH of the distribution has it */
+        char *jailer;                   /* Jailer=, LAYOUT_JAILER */
+        VmmChoice vmm;                  /* VMM= */
+        unsigned vcpu_millis;           /* VCPUs= */
+        uint64_t memory;                /* Memory= */
+        uint64_t root_size;             /* RootSize= */
+        uint64_t stop_timeout_usec;     /* StopTimeout= */
+        PullPolicy pull;                /* Pull= */
+        char **dns;                     /* DNS= */
+        char *auth_file;                /* AuthFile= of registries, containers-auth.json(5) */
+        unsigned uid_base, uid_count;   /* UIDRange=BASE-LAST; one uid per VM, gid the same */
+        char *network;                  /* Network=, CIDR that the /30s are cut from; 172.16.0.0/12 */
+        uint64_t image_size_max;        /* ImageSizeMax=: unpacked bytes of one image */
+        uint64_t image_entries_max;     /* ImageEntriesMax= */
+        uint64_t vmm_overhead_firecracker, vmm_overhead_ember;  /* VMMOverhead…=: bytes over the guest's memory in MemoryMax= */
+} SiteConfig;
+
+void site_config_done(SiteConfig *c);
+#define _cleanup_site_config_ _cleanup_(site_config_done)
+/* -EINVAL with errors filled where a file is wrong. No file at all is fine. */
+int site_config_load(SiteConfig *ret, DefinitionErrors *errors);
+
+/* Finds NAME.vm and its drop-ins, reads and checks them. -ENOENT: no such definition; -ERFKILL: masked; -EINVAL: wrong, with all
+ * problems in errors; other errors of reading also have their line there. */
+int definition_load(const char *name, const SiteConfig *site, Definition **ret, DefinitionErrors *errors);
+
+/* The names of all definitions of the search path, sorted, each once, masked ones left out. Names that are no valid names of VMs
+ * come with their problem in errors, and are left out. */
+int definition_enumerate(char ***ret, DefinitionErrors *errors);
+
+/* The effective VMM on this host: VMM_AUTO becomes VMM_FIRECRACKER where its binary is there and /dev/kvm works (can make a VM and a
+ * vCPU), else VMM_EMBER. VMM_FIRECRACKER where it cannot run: -EOPNOTSUPP. */
+int definition_resolve_vmm(const Definition *d, const SiteConfig *site, VmmChoice *ret);
+
+/* For programs: logs each line of errors; returns r. */
+int definition_errors_log(const DefinitionErrors *e, int r);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* /var/lib/inferno/inferno.db: what was allocated and built. The only code that speaks SQL. Every call is one transaction;
+ * errors are negative errno (-EUCLEAN: not a database or damaged; -EBUSY: locked for longer than the busy timeout; -EPROTO: made by a newer
+ * Inferno; -ENOSPC, -EROFS, -EACCES as they are), and store_error() has a sentence for people that names the file. */
+
+#include "base/macros.h"
+
+typedef struct Store Store;
+
+/* Opens, makes (0600, its directory 0711 if missing) and migrates. WAL, synchronous=FULL, foreign keys, busy timeout 10 s. */
+int store_open(Store **ret, char **ret_error);
+Store *store_free(Store *s);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_free)
+const char *store_error(Store *s);
+
+/* vms: the row of a VM, made when missing, with a uid nobody else has out of [uid_base, uid_base+uid_count). -EDQUOT: none left. */
+int store_vm_ensure(Store *s, const char *vm, unsigned uid_base, unsigned uid_count, unsigned *ret_uid);
+int store_vm_get_uid(Store *s, const char *vm, unsigned *ret_uid);                      /* -ENOENT */
+int store_vm_list(Store *s, char ***ret);
+/* Removes the VM with its versions' and network rows. Absent is fine. */
+int store_vm_remove(Store *s, const char *vm);
+
+/* network_state: the /30 of a VM, 0 <= index < subnets. The row stays while the VM has one, so that the address is stable;
+ * active says that the TAP is up. -EDQUOT: none left. */
+int store_network_ensure(Store *s, const char *vm, unsigned subnets, unsigned *ret_index);
+int store_network_get(Store *s, const char *vm, unsigned *ret_index);                  /* -ENOENT */
+int store_network_set_active(Store *s, const char *vm, bool active);
+int store_network_list_active(Store *s, char ***ret_vms);
+
+/* versions: what was built for a VM. `digest` is the hex sha256 of all inputs. */
+typedef struct StoreVersion {
+        char ulid[27];
+        char digest[65];
+        uint64_t created_usec;
+} StoreVersion;
+int store_version_add(Store *s, const char *vm, const char *ulid, const char *digest, const char *image_digest);
+int store_version_find(Store *s, const char *vm, const char *digest, StoreVersion *ret);       /* newest; -ENOENT */
+int store_version_list(Store *s, const char *vm, StoreVersion **ret, size_t *ret_n);           /* newest first; vm NULL: of all */
+int store_version_remove(Store *s, const char *ulid);
+
+/* images: what a reference was last resolved to, and the image file built from it. */
+typedef struct StoreImage {
+        char *reference;                /* normalised: transport:… */
+        char *manifest_digest;          /* "sha256:<hex>" of this machine's manifest */
+        char *config_digest;            /* "sha256:<hex>": the blob with Env, Cmd, Entrypoint, … */
+        char *rootfs;                   /* file name below images/rootfs/ */
+        uint64_t size;                  /* of the file, bytes */
+        uint64_t created_usec;
+} StoreImage;
+void store_image_done(StoreImage *i);
+#define _cleanup_store_image_ _cleanup_(store_image_done)
+int store_image_get(Store *s, const char *reference, StoreImage *ret);                         /* -ENOENT */
+int store_image_put(Store *s, const StoreImage *i);
+int store_image_list(Store *s, StoreImage **ret, size_t *ret_n);
+int store_image_remove(Store *s, const char *reference);

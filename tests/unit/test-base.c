@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/parse.h"
+#include "test.h"
+
+static void test_parse_numbers(void **state) {
+        uint64_t v = 7;
+        unsigned u = 7;
+
+        assert_ok(parse_u64("18446744073709551615", &v));
+        assert_true(v == UINT64_MAX);
+        assert_error(parse_u64("18446744073709551616", &v), ERANGE);
+        assert_error(parse_u64("", &v), EINVAL);
+        assert_error(parse_u64("-1", &v), EINVAL);
+        assert_error(parse_u64(" 1", &v), EINVAL);
+        assert_error(parse_u64("0x10", &v), EINVAL);
+        assert_true(v == UINT64_MAX);
+        assert_error(parse_uint("4294967296", &u), ERANGE);
+        assert_int_equal(u, 7);
+}
+
+static void test_parse_sizes(void **state) {
+        uint64_t v;
+
+        assert_ok(parse_size("512M", &v));
+        assert_true(v == MIB(512));
+        assert_ok(parse_size("1.5G", &v));
+        assert_true(v == MIB(1536));
+        assert_ok(parse_size("100", &v));
+        assert_true(v == 100);
+        assert_error(parse_size("1Q", &v), EINVAL);
+        assert_error(parse_size("1MB", &v), EINVAL);
+        assert_error(parse_size("M", &v), EINVAL);
+        assert_error(parse_size("1.", &v), EINVAL);
+        assert_error(parse_size("99999999P", &v), ERANGE);
+}
+
+static void test_parse_spans(void **state) {
+        uint64_t v;
+
+        assert_ok(parse_usec("90", &v));
+        assert_true(v == 90 * USEC_PER_SEC);
+        assert_ok(parse_usec("1min 30s", &v));
+        assert_true(v == 90 * USEC_PER_SEC);
+        assert_ok(parse_usec("1min30", &v));
+        assert_true(v == 90 * USEC_PER_SEC);
+        assert_ok(parse_usec("0.5s", &v));
+        assert_true(v == 500000);
+        assert_ok(parse_usec("infinity", &v));
+        assert_true(v == UINT64_MAX);
+        assert_error(parse_usec("", &v), EINVAL);
+        assert_error(parse_usec("5 parsecs", &v), EINVAL);
+        assert_error(parse_usec("99999999999999999999", &v), ERANGE);
+}
+
+static void test_parse_signals(void **state) {
+        assert_int_equal(parse_signal("SIGTERM"), 15);
+        assert_int_equal(parse_signal("TERM"), 15);
+        assert_int_equal(parse_signal("15"), 15);
+        assert_int_equal(parse_signal("SIGRTMIN+3"), 37);
+        assert_error(parse_signal("0"), EINVAL);
+        assert_error(parse_signal("65"), EINVAL);
+        assert_error(parse_signal("SIGNOPE"), EINVAL);
+        assert_string_equal(signal_to_string(15), "SIGTERM");
+        assert_string_equal(signal_to_string(37), "SIGRTMIN+3");
+        assert_null(signal_to_string(0));
+}
+
+static void test_names(void **state) {
+        char name[66];
+
+        assert_true(vm_name_is_valid("web1"));
+        assert_true(vm_name_is_valid("a.b-c_d"));
+        assert_false(vm_name_is_valid(""));
+        assert_false(vm_name_is_valid(".."));
+        assert_false(vm_name_is_valid("-x"));
+        assert_false(vm_name_is_valid("a/b"));
+        assert_false(vm_name_is_valid("%i"));
+        assert_false(vm_name_is_valid("\xc3\xa4"));
+        memset(name, 'a', sizeof(name));
+        name[63] = 0;
+        assert_true(vm_name_is_valid(name));
+        name[63] = 'a';
+        name[64] = 0;
+        assert_false(vm_name_is_valid(name));
+
+        assert_true(hostname_is_valid("web-1.example.org"));
+        assert_false(hostname_is_valid("-web"));
+        assert_false(hostname_is_valid("web-"));
+        assert_false(hostname_is_valid("a..b"));
+        assert_false(hostname_is_valid("a-.b"));
+        assert_true(ulid_is_valid("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+        assert_false(ulid_is_valid("81ARZ3NDEKTSV4RRFFQ69G5FAV"));
+        assert_false(ulid_is_valid("01arz3ndektsv4rrffq69g5fav"));
+}
+
+static void test_files(void **state) {
+        char dir[] = "/tmp/test-base.XXXXXX";
+        _cleanup_close_ int fd = -EBADF, outside = -EBADF;
+        _cleanup_free_ char *content = NULL;
+        struct stat st;
+        size_t n;
+
+        assert_non_null(mkdtemp(dir));
+        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(fd);
+
+        assert_ok(mkdir_parents_at(fd, "a/b/c", 0755));
+        assert_ok(write_file_atomic_at(fd, "a/b/f", "hello", 5, 0640, WRITE_FILE_SYNC));
+        assert_ok(read_file_at(fd, "a/b/f", 100, &content, &n));
+        assert_int_equal(n, 5);
+        assert_string_equal(content, "hello");
+        assert_ok(fstatat(fd, "a/b/f", &st, 0));
+        assert_int_equal(st.st_mode & 07777, 0640);
+        assert_error(read_file_at(fd, "a/b/f", 4, &content, &n), EFBIG);
+        assert_error(read_file_at(fd, "a/b", 4, &content, &n), EISDIR);
+
+        /* Neither a symlink nor ".." leads out, and removing a tree does not follow one. */
+        assert_ok(mkdirat(fd, "outside", 0755));
+        assert_ok(write_file_atomic_at(fd, "outside/keep", "x", 1, 0644, 0));
+        assert_ok(symlinkat("../outside", fd, "a/link"));
+        outside = openat(fd, "a", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_error(open_beneath(outside, "link/keep", O_RDONLY, 0), ELOOP);
+        assert_error(open_beneath(outside, "../outside/keep", O_RDONLY, 0), EXDEV);
+        assert_ok(remove_tree_at(fd, "a"));
+        assert_int_equal(faccessat(fd, "a", F_OK, 0), -1);
+        assert_ok(faccessat(fd, "outside/keep", F_OK, 0));
+        assert_ok(remove_tree_at(fd, "a"));
+        assert_ok(remove_tree_at(AT_FDCWD, dir));
+}
+
+static void test_strbuf(void **state) {
+        _cleanup_strbuf_ StrBuf b = {};
+        _cleanup_free_ char *s = NULL;
+        size_t n;
+
+        for (int i = 0; i < 1000; i++)
+                strbuf_addf(&b, "%d,", i);
+        assert_ok(strbuf_finish(&b, &s, &n));
+        assert_int_equal(n, 10 * 2 + 90 * 3 + 900 * 4);
+        assert_null(b.data);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_parse_numbers),
+                cmocka_unit_test(test_parse_sizes),
+                cmocka_unit_test(test_parse_spans),
+                cmocka_unit_test(test_parse_signals),
+                cmocka_unit_test(test_names),
+                cmocka_unit_test(test_files),
+                cmocka_unit_test(test_strbuf),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
