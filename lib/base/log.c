@@ -17,15 +17,19 @@ static int log_max_level = LOG_INFO;
 static int log_kmsg_fd = -EBADF;
 static bool log_with_prefix = false;
 
-static int level_from_string(const char *s) {
-        static const char *const names[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
+static const char *const level_names[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
 
+int log_level_from_string(const char *s) {
         if (s[0] >= '0' && s[0] <= '7' && s[1] == 0)
                 return s[0] - '0';
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                if (strcmp(s, names[i]) == 0)
+        for (size_t i = 0; i < ELEMENTSOF(level_names); i++)
+                if (strcmp(s, level_names[i]) == 0)
                         return (int) i;
         return -EINVAL;
+}
+
+const char *log_level_to_string(int level) {
+        return level >= 0 && level < (int) ELEMENTSOF(level_names) ? level_names[level] : NULL;
 }
 
 /* sd_journal_stream(5): $JOURNAL_STREAM is "device:inode" of the descriptor that journald reads. */
@@ -47,8 +51,8 @@ void log_setup(const char *argv0, LogTarget target) {
                 log_identifier = slash ? slash + 1 : argv0;
         log_target = target;
         log_with_prefix = stderr_is_journal();
-        if (e && level_from_string(e) >= 0)
-                log_max_level = level_from_string(e);
+        if (e && log_level_from_string(e) >= 0)
+                log_max_level = log_level_from_string(e);
         if (target == LOG_TARGET_KMSG && log_kmsg_fd < 0)
                 log_kmsg_fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC | O_NOCTTY);
 }

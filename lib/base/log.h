@@ -14,6 +14,9 @@ typedef enum LogTarget {
 /* Takes the name that begins each line from argv[0], the level from $INFERNO_LOG_LEVEL (a name or 0..7). */
 void log_setup(const char *argv0, LogTarget target);
 void log_set_max_level(int level);
+/* "err", "debug", "6", as systemd has them; -EINVAL. And back: NULL where there is no such level. */
+int log_level_from_string(const char *s);
+const char *log_level_to_string(int level);
 int log_get_max_level(void);
 
 /* The function behind the macros. `error` is a positive or negative errno that %m prints; returns -abs(error). */
