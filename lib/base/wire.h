@@ -4,14 +4,17 @@
  *
  * guest -> host, port WIRE_PORT_STREAM: two connections for the whole life of the guest, made by init before it starts
  *      anything of the image. Each begins with one line, WIRE_STREAM_STDOUT or WIRE_STREAM_STDERR, then carries the raw
- *      bytes of that stream. kiln accepts one of each and refuses any other. When the stream has ended init shuts its
- *      direction down and waits (at most WIRE_DRAIN_USEC) until kiln, which has then read all, closes.
+ *      bytes of that stream. kiln accepts one of each and refuses any other. Firecracker does not pass a half-close on (what
+ *      the guest shuts down, the host does not see as EOF; what the host shuts down, closes both directions), so the end
+ *      is told by count: "exited" says how many bytes each stream had behind its first line. kiln closes a stream when it
+ *      has read that many, and init, which does not close first, waits for that (at most WIRE_DRAIN_USEC).
  * guest -> host, port WIRE_PORT_STATUS: one connection, init's first, before it starts anything of the image: kiln takes the
  *      first that comes and refuses the rest, so that no process of the image can speak in init's name. It carries JSON
  *      objects, one per line, of at most WIRE_STATUS_LINE_MAX bytes: {"state":"booted"}, {"state":"started","pid":N},
- *      and last {"state":"exited","exit_code":N,"oom_killed":bool,"signal":N,"message":"..."}. A failed set-up is an
- *      "exited" with exit_code 125 (126, 127) and the reason as message, without a "started" before it. After the last line
- *      init shuts down its direction and waits for kiln to close; then it powers off.
+ *      and last {"state":"exited","exit_code":N,"oom_killed":bool,"signal":N,"message":"...","stdout_bytes":N,"stderr_bytes":N}.
+ *      A failed set-up is an "exited" with exit_code 125 (126, 127) and the reason as message, without a "started" before it.
+ *      After the last line init waits for kiln to close the connection, which it does once both streams are read; then init
+ *      powers off.
  * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, POST /v1/signal {"signal":N}.
  *      init accepts peers with the host's CID only.
  * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, volume keys.
