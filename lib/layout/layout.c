@@ -62,6 +62,10 @@ char *layout_vm_upper(const char *vm) {
         return strf("%s" LAYOUT_VMS_DIR "/%s/upper.ext4", layout_root(), vm);
 }
 
+char *layout_vm_initramfs(const char *vm) {
+        return strf("%s" LAYOUT_VMS_DIR "/%s/initramfs", layout_root(), vm);
+}
+
 char *layout_vm_env(const char *vm) {
         return strf("%s" LAYOUT_RUN_DIR "/%s.env", layout_root(), vm);
 }

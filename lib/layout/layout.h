@@ -36,6 +36,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 char *layout_vm_dir(const char *vm);                    /* /var/lib/inferno/vms/<vm> */
 char *layout_vm_current(const char *vm);                /* …/current -> ../kiln/<ULID> */
 char *layout_vm_upper(const char *vm);                  /* …/upper.ext4, of Root=persistent */
+char *layout_vm_initramfs(const char *vm);              /* …/initramfs -> ../../initramfs/<sha256>.cpio */
 char *layout_vm_env(const char *vm);                    /* /run/inferno/<vm>.env */
 char *layout_vm_lock(const char *vm);                   /* /run/inferno/lock/<vm>.lock */
 
