@@ -28,7 +28,7 @@ int layout_set_root(const char *root) {
         int r;
 
         if (isempty(root)) {
-                layout_root_prefix = NULL;
+                free(TAKE_PTR(layout_root_prefix));
                 return 0;
         }
         if (root[0] != '/')
