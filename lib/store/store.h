@@ -14,15 +14,16 @@ Store *store_free(Store *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_free)
 const char *store_error(Store *s);
 
-/* vms: the row of a VM, made when missing, with a uid nobody else has out of [uid_base, uid_base+uid_count). -EDQUOT: none left. */
+/* vms: the row of a VM, made when missing, with a uid nobody else has out of [uid_base, uid_base+uid_count). One whose
+ * uid the range no longer has gets another. -EDQUOT: none left. */
 int store_vm_ensure(Store *s, const char *vm, unsigned uid_base, unsigned uid_count, unsigned *ret_uid);
 int store_vm_get_uid(Store *s, const char *vm, unsigned *ret_uid);                      /* -ENOENT */
 int store_vm_list(Store *s, char ***ret);
 /* Removes the VM with its versions' and network rows. Absent is fine. */
 int store_vm_remove(Store *s, const char *vm);
 
-/* network_state: the /30 of a VM, 0 <= index < subnets. The row stays while the VM has one, so that the address is stable;
- * active says that the TAP is up. -EDQUOT: none left. */
+/* network_state: the /30 of a VM, 0 <= index < subnets. The row stays while the VM has one, so that the address is stable,
+ * unless there are fewer subnets than its index now; active says that the TAP is up. -ENOENT: the VM has no row. -EDQUOT: none left. */
 int store_network_ensure(Store *s, const char *vm, unsigned subnets, unsigned *ret_index);
 int store_network_get(Store *s, const char *vm, unsigned *ret_index);                  /* -ENOENT */
 int store_network_set_active(Store *s, const char *vm, bool active);

@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "layout/layout.h"
+#include "store/store.h"
+
+enum {
+        BUSY_TIMEOUT_MSEC = 10 * 1000,
+
+        /* The helpers live for milliseconds, so the log is not folded into the database whenever the last of them closes it
+         * (three more fsyncs), but once it has this many pages: whoever opens it first reads at most that much. */
+        CHECKPOINT_PAGES = 64,
+
+        APPLICATION_ID = 0x496e6672,    /* "Infr" */
+};
+
+struct Store {
+        sqlite3 *db;
+        char *path;
+        char *error;
+};
+
+/* What turns schema i into schema i + 1. An entry that was released never changes: add one. */
+static const char *const migrations[] = {
+        "CREATE TABLE vms ("
+        "  name TEXT NOT NULL PRIMARY KEY,"
+        "  uid INTEGER NOT NULL UNIQUE CHECK (uid > 0),"
+        "  created_usec INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE versions ("
+        "  ulid TEXT NOT NULL PRIMARY KEY CHECK (length(ulid) = 26),"
+        "  vm TEXT NOT NULL REFERENCES vms (name) ON DELETE CASCADE,"
+        "  digest TEXT NOT NULL CHECK (length(digest) = 64),"
+        "  image_digest TEXT NOT NULL,"
+        "  created_usec INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE INDEX versions_by_vm ON versions (vm, ulid);"
+        "CREATE TABLE network_state ("
+        "  vm TEXT NOT NULL PRIMARY KEY REFERENCES vms (name) ON DELETE CASCADE,"
+        "  subnet INTEGER NOT NULL UNIQUE CHECK (subnet >= 0),"
+        "  active INTEGER NOT NULL DEFAULT 0 CHECK (active IN (0, 1))"
+        ") STRICT;"
+        "CREATE TABLE images ("
+        "  reference TEXT NOT NULL PRIMARY KEY,"
+        "  manifest_digest TEXT NOT NULL,"
+        "  config_digest TEXT NOT NULL,"
+        "  rootfs TEXT NOT NULL,"
+        "  size INTEGER NOT NULL,"
+        "  created_usec INTEGER NOT NULL"
+        ") STRICT;",
+};
+
+enum { SCHEMA_VERSION = ELEMENTSOF(migrations) };
+
+static void finalizep(sqlite3_stmt **p) {
+        sqlite3_finalize(*p);
+}
+#define _cleanup_stmt_ _cleanup_(finalizep)
+
+static uint64_t now_usec(void) {
+        struct timespec ts;
+
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / NSEC_PER_USEC;
+}
+
+const char *store_error(Store *s) {
+        return s->error ?: "Out of memory.";
+}
+
+/* Remembers the sentence (owned) for store_error() and returns r. */
+static int fail(Store *s, int r, char *sentence) {
+        free(s->error);
+        s->error = sentence;
+        return r;
+}
+
+static int fail_damaged(Store *s, const char *why) {
+        return fail(s, -EUCLEAN, strf("The database '%s' is damaged or not Inferno's (%s): stop all VMs and move it away together with its "
+                                      "-wal and -shm; a new one is made at the next start, and the VMs get new addresses and user IDs.",
+                                      s->path, why));
+}
+
+/* The errno that a failed call of SQLite stands for, and a sentence with the remedy. */
+static int fail_sqlite(Store *s, int rc) {
+        int e = s->db ? sqlite3_system_errno(s->db) : 0;
+        const char *why = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
+
+        switch (rc & 0xff) {
+        case SQLITE_NOMEM:
+                return fail(s, -ENOMEM, NULL);
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return fail(s, -EBUSY, strf("The database '%s' has been locked by another process for more than %d s: see which "
+                                            "(fuser '%s'), and try again.", s->path, BUSY_TIMEOUT_MSEC / 1000, s->path));
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+        case SQLITE_ERROR:      /* all statements are ours: what does not compile does not find its table or column */
+        case SQLITE_MISMATCH:
+                return fail_damaged(s, why);
+        case SQLITE_FULL:
+                e = ENOSPC;
+                break;
+        case SQLITE_READONLY:
+                e = EROFS;
+                break;
+        case SQLITE_PERM:
+        case SQLITE_AUTH:
+                e = EACCES;
+                break;
+        default:
+                if (e <= 0)
+                        return fail(s, -EIO, strf("The database '%s' cannot be used: %s.", s->path, why));
+        }
+        return fail(s, -e, strf("The database '%s' cannot be used: %s%s.", s->path, strerrordesc_np(e) ?: why,
+                                e == ENOSPC || e == EDQUOT ? ". Make room on its file system" :
+                                e == EROFS ? ". Make its file system writable" :
+                                e == EACCES ? ". This needs root" : ""));
+}
+
+/* Prepares one statement and binds its parameters: "s" const char *, "i" int64_t, one letter each. */
+static int prepare_ap(Store *s, sqlite3_stmt **ret, const char *sql, const char *types, va_list ap) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        int rc;
+
+        rc = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+        for (int i = 0; rc == SQLITE_OK && types[i]; i++)
+                if (types[i] == 's')
+                        rc = sqlite3_bind_text(st, i + 1, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+                else
+                        rc = sqlite3_bind_int64(st, i + 1, va_arg(ap, int64_t));
+        if (rc != SQLITE_OK)
+                return fail_sqlite(s, rc);
+        *ret = TAKE_PTR(st);
+        return 0;
+}
+
+static int prepare(Store *s, sqlite3_stmt **ret, const char *sql, const char *types, ...) {
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = prepare_ap(s, ret, sql, types, ap);
+        va_end(ap);
+        return r;
+}
+
+/* 1: there is a row. 0: there are no more. */
+static int step(Store *s, sqlite3_stmt *st) {
+        int rc = sqlite3_step(st);
+
+        if (rc == SQLITE_ROW)
+                return 1;
+        if (rc == SQLITE_DONE)
+                return 0;
+        if (rc == SQLITE_CONSTRAINT_FOREIGNKEY)
+                return fail(s, -ENOENT, strf("The VM is not in the database '%s'.", s->path));
+        if ((rc & 0xff) == SQLITE_CONSTRAINT)
+                return fail(s, -EEXIST, strf("The database '%s' refuses the row: %s.", s->path, sqlite3_errmsg(s->db)));
+        return fail_sqlite(s, rc);
+}
+
+/* Runs one statement that returns no rows. */
+static int run(Store *s, const char *sql, const char *types, ...) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = prepare_ap(s, &st, sql, types, ap);
+        va_end(ap);
+        if (r < 0)
+                return r;
+        do
+                r = step(s, st);
+        while (r > 0);
+        return r;
+}
+
+/* The first column of the first row as a number; -ENOENT where there is none. The sentence is left to the caller. */
+static int query_int(Store *s, int64_t *ret, const char *sql, const char *types, ...) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, types);
+        r = prepare_ap(s, &st, sql, types, ap);
+        va_end(ap);
+        if (r < 0)
+                return r;
+        r = step(s, st);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -ENOENT;
+        *ret = sqlite3_column_int64(st, 0);
+        return 0;
+}
+
+static int query_strv(Store *s, char ***ret, const char *sql) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        size_t n = 0;
+        char **v;
+        int r;
+
+        r = prepare(s, &st, sql, "");
+        if (r < 0)
+                return r;
+        v = calloc(1, sizeof(char *));
+        if (!v)
+                return fail(s, -ENOMEM, NULL);
+        while ((r = step(s, st)) > 0) {
+                const char *text = (const char *) sqlite3_column_text(st, 0);
+                char *copy = text ? strdup(text) : NULL, **w = copy ? reallocarray(v, n + 2, sizeof(char *)) : NULL;
+
+                if (!w) {
+                        free(copy);
+                        r = fail(s, -ENOMEM, NULL);
+                        break;
+                }
+                v = w;
+                v[n++] = copy;
+                v[n] = NULL;
+        }
+        if (r < 0) {
+                strv_free(v);
+                return r;
+        }
+        *ret = v;
+        return 0;
+}
+
+/* The write lock comes first, so that no transaction finds in its middle that it read what is no longer so. */
+static int begin(Store *s) {
+        return run(s, "BEGIN IMMEDIATE", "");
+}
+
+/* Ends what begin() began: commits where r says success. Keeps the sentence of the first failure. */
+static int end(Store *s, int r) {
+        if (r >= 0)
+                r = run(s, "COMMIT", "");
+        if (r < 0 && !sqlite3_get_autocommit(s->db))
+                (void) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+        return r;
+}
+
+static int get_schema(Store *s, int64_t *ret) {
+        return query_int(s, ret, "PRAGMA user_version", "");
+}
+
+static int check_schema(Store *s, int64_t version) {
+        if (version > SCHEMA_VERSION)
+                return fail(s, -EPROTO, strf("The database '%s' was written by a newer Inferno (schema %lld, this one knows %d): install that "
+                                             "version again.", s->path, (long long) version, (int) SCHEMA_VERSION));
+        if (version < 0)
+                return fail_damaged(s, "impossible schema version");
+        return 0;
+}
+
+/* Makes the tables or brings them up to date. Whoever else opens a database of an older schema waits at the same lock. */
+static int migrate(Store *s, const char *dir) {
+        _cleanup_close_ int lock_fd = -EBADF;
+        int64_t version, n;
+        int r;
+
+        lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (lock_fd < 0)
+                return fail(s, negative_errno(), strf("Cannot open '%s': %s.", dir, strerrordesc_np(errno)));
+        while (flock(lock_fd, LOCK_EX) < 0)
+                if (errno != EINTR)
+                        return fail(s, negative_errno(), strf("Cannot lock '%s': %s.", dir, strerrordesc_np(errno)));
+
+        r = run(s, "PRAGMA journal_mode=WAL", "");
+        if (r < 0)
+                return r;
+        r = begin(s);
+        if (r < 0)
+                return r;
+        r = get_schema(s, &version);
+        if (r >= 0)
+                r = check_schema(s, version);
+        if (r >= 0 && version == 0) {
+                r = query_int(s, &n, "SELECT count(*) FROM sqlite_schema", "");
+                if (r >= 0 && n > 0)
+                        r = fail_damaged(s, "it has tables of another program");
+        }
+        for (; r >= 0 && version < SCHEMA_VERSION; version++)
+                if (sqlite3_exec(s->db, migrations[version], NULL, NULL, NULL) != SQLITE_OK)
+                        r = fail_sqlite(s, sqlite3_errcode(s->db));
+        if (r >= 0) {
+                /* PRAGMA takes no parameters; both are constants of ours. */
+                char sql[96];
+
+                snprintf(sql, sizeof(sql), "PRAGMA application_id=%d; PRAGMA user_version=%d", (int) APPLICATION_ID, (int) SCHEMA_VERSION);
+                if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK)
+                        r = fail_sqlite(s, sqlite3_errcode(s->db));
+        }
+        return end(s, r);
+}
+
+/* An empty file of mode 0600, for SQLite goes by the umask; it makes -wal and -shm like the database. One that exists is not
+ * opened here: closing it would drop the locks that another Store of this process has on it. */
+static int create(Store *s, const char *dir) {
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        int r;
+
+        r = mkdir_parent_of_at(AT_FDCWD, dir, 0755);
+        if (r >= 0)
+                r = mkdir_parents_at(AT_FDCWD, dir, 0711);
+        if (r < 0)
+                return fail(s, r, strf("Cannot make the directory '%s': %s.", dir, strerrordesc_np(-r)));
+        if (lstat(s->path, &st) < 0 && errno == ENOENT) {
+                fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+                if (fd < 0 && errno != EEXIST)
+                        return fail(s, negative_errno(), strf("Cannot make the database '%s': %s.", s->path, strerrordesc_np(errno)));
+                return 0;
+        }
+        if (!S_ISREG(st.st_mode))
+                return fail(s, -EUCLEAN, strf("The database '%s' is no regular file: move it away.", s->path));
+        return 0;
+}
+
+static int open_database(Store *s, const char *dir) {
+        int64_t version;
+        int r, rc;
+
+        r = create(s, dir);
+        if (r < 0)
+                return r;
+        rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+        if (rc != SQLITE_OK)
+                return fail_sqlite(s, rc);
+        /* SQLite falls back to reading alone without a word. */
+        if (sqlite3_db_readonly(s->db, "main") != 0) {
+                int e = access(s->path, W_OK) < 0 ? errno : EACCES;
+
+                return fail(s, -e, strf("The database '%s' cannot be written: %s%s.", s->path, strerrordesc_np(e),
+                                        e == EROFS ? ". Make its file system writable" : ". This needs root"));
+        }
+
+        (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+        (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void) sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MSEC);
+        (void) sqlite3_wal_autocheckpoint(s->db, CHECKPOINT_PAGES);
+
+        r = get_schema(s, &version);
+        if (r < 0)
+                return r;
+        r = check_schema(s, version);
+        if (r < 0)
+                return r;
+        if (version < SCHEMA_VERSION) {
+                r = migrate(s, dir);
+                if (r < 0)
+                        return r;
+        }
+        return run(s, "PRAGMA synchronous=FULL", "");
+}
+
+int store_open(Store **ret, char **ret_error) {
+        _cleanup_(store_freep) Store *s = calloc(1, sizeof(Store));
+        _cleanup_free_ char *dir = layout_path(LAYOUT_STATE_DIR);
+        int r;
+
+        if (s)
+                s->path = layout_path(LAYOUT_DATABASE);
+        r = s && s->path && dir ? open_database(s, dir) : -ENOMEM;
+        if (r < 0) {
+                if (ret_error)
+                        *ret_error = strdup(s ? store_error(s) : "Out of memory.");
+                return r;
+        }
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+Store *store_free(Store *s) {
+        if (!s)
+                return NULL;
+        sqlite3_close(s->db);
+        free(s->path);
+        free(s->error);
+        free(s);
+        return NULL;
+}
+
+static int fail_no_vm(Store *s, const char *vm) {
+        return fail(s, -ENOENT, strf("VM '%s' is not in the database '%s'.", vm, s->path));
+}
+
+/* The lowest number from `first` on that the column does not have; the column must have a unique index. */
+#define LOWEST_FREE(table, column)                                                                                      \
+        "SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM " table " WHERE " column " = ?1) THEN ?1 ELSE ("                    \
+        "  SELECT min(a." column ") + 1 FROM " table " a WHERE a." column " >= ?1"                                      \
+        "  AND NOT EXISTS (SELECT 1 FROM " table " b WHERE b." column " = a." column " + 1)) END"
+
+static int vm_assign_uid(Store *s, const char *vm, int64_t first, int64_t count, int64_t *ret) {
+        int64_t uid;
+        int r;
+
+        r = query_int(s, &uid, "SELECT uid FROM vms WHERE name = ?", "s", vm);
+        if (r >= 0 && uid >= first && uid - first < count) {
+                *ret = uid;
+                return 0;
+        }
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = query_int(s, &uid, LOWEST_FREE("vms", "uid"), "i", first);
+        if (r < 0)
+                return r;
+        if (uid - first >= count)
+                return fail(s, -EDQUOT, strf("No user ID is left for VM '%s': all %lld from %lld on are taken. Widen UIDRange= in inferno.conf.",
+                                             vm, (long long) count, (long long) first));
+        r = run(s, "INSERT INTO vms (name, uid, created_usec) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET uid = excluded.uid",
+                "sii", vm, uid, (int64_t) now_usec());
+        if (r < 0)
+                return r;
+        *ret = uid;
+        return 0;
+}
+
+int store_vm_ensure(Store *s, const char *vm, unsigned uid_base, unsigned uid_count, unsigned *ret_uid) {
+        int64_t uid;
+        int r;
+
+        /* The usual case needs no write lock. */
+        r = query_int(s, &uid, "SELECT uid FROM vms WHERE name = ?", "s", vm);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (r < 0 || uid < uid_base || uid - uid_base >= uid_count) {
+                r = begin(s);
+                if (r < 0)
+                        return r;
+                r = end(s, vm_assign_uid(s, vm, uid_base, uid_count, &uid));
+                if (r < 0)
+                        return r;
+        }
+        *ret_uid = (unsigned) uid;
+        return 0;
+}
+
+int store_vm_get_uid(Store *s, const char *vm, unsigned *ret_uid) {
+        int64_t uid;
+        int r;
+
+        r = query_int(s, &uid, "SELECT uid FROM vms WHERE name = ?", "s", vm);
+        if (r < 0)
+                return r == -ENOENT ? fail_no_vm(s, vm) : r;
+        *ret_uid = (unsigned) uid;
+        return 0;
+}
+
+int store_vm_list(Store *s, char ***ret) {
+        return query_strv(s, ret, "SELECT name FROM vms ORDER BY name");
+}
+
+int store_vm_remove(Store *s, const char *vm) {
+        return run(s, "DELETE FROM vms WHERE name = ?", "s", vm);
+}
+
+static int network_assign(Store *s, const char *vm, int64_t subnets, int64_t *ret) {
+        int64_t subnet;
+        int r;
+
+        r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
+        if (r >= 0 && subnet < subnets) {
+                *ret = subnet;
+                return 0;
+        }
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = query_int(s, &subnet, LOWEST_FREE("network_state", "subnet"), "i", INT64_C(0));
+        if (r < 0)
+                return r;
+        if (subnet >= subnets)
+                return fail(s, -EDQUOT, strf("No subnet is left for VM '%s': all %lld are taken. Give Network= in inferno.conf a larger range.",
+                                             vm, (long long) subnets));
+        r = run(s, "INSERT INTO network_state (vm, subnet) VALUES (?, ?) ON CONFLICT (vm) DO UPDATE SET subnet = excluded.subnet",
+                "si", vm, subnet);
+        if (r < 0)
+                return r;
+        *ret = subnet;
+        return 0;
+}
+
+int store_network_ensure(Store *s, const char *vm, unsigned subnets, unsigned *ret_index) {
+        int64_t subnet;
+        int r;
+
+        r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (r < 0 || subnet >= subnets) {
+                r = begin(s);
+                if (r < 0)
+                        return r;
+                r = end(s, network_assign(s, vm, subnets, &subnet));
+                if (r < 0)
+                        return r;
+        }
+        *ret_index = (unsigned) subnet;
+        return 0;
+}
+
+int store_network_get(Store *s, const char *vm, unsigned *ret_index) {
+        int64_t subnet;
+        int r;
+
+        r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
+        if (r < 0)
+                return r == -ENOENT ? fail(s, r, strf("VM '%s' has no address in the database '%s'.", vm, s->path)) : r;
+        *ret_index = (unsigned) subnet;
+        return 0;
+}
+
+int store_network_set_active(Store *s, const char *vm, bool active) {
+        return run(s, "UPDATE network_state SET active = ?2 WHERE vm = ?1 AND active <> ?2", "si", vm, (int64_t) active);
+}
+
+int store_network_list_active(Store *s, char ***ret_vms) {
+        return query_strv(s, ret_vms, "SELECT vm FROM network_state WHERE active = 1 ORDER BY vm");
+}
+
+static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {
+        const char *ulid = (const char *) sqlite3_column_text(st, 0), *digest = (const char *) sqlite3_column_text(st, 1);
+
+        if (!ulid || !digest)
+                return fail(s, -ENOMEM, NULL);
+        /* The table's CHECKs hold the lengths, but a damaged file need not hold its CHECKs. */
+        if (strlen(ulid) != sizeof(ret->ulid) - 1 || strlen(digest) != sizeof(ret->digest) - 1)
+                return fail_damaged(s, "a version of impossible length");
+        memcpy(ret->ulid, ulid, sizeof(ret->ulid));
+        memcpy(ret->digest, digest, sizeof(ret->digest));
+        ret->created_usec = (uint64_t) sqlite3_column_int64(st, 2);
+        return 0;
+}
+
+int store_version_add(Store *s, const char *vm, const char *ulid, const char *digest, const char *image_digest) {
+        return run(s, "INSERT INTO versions (ulid, vm, digest, image_digest, created_usec) VALUES (?, ?, ?, ?, ?)",
+                   "ssssi", ulid, vm, digest, image_digest, (int64_t) now_usec());
+}
+
+int store_version_find(Store *s, const char *vm, const char *digest, StoreVersion *ret) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        int r;
+
+        r = prepare(s, &st, "SELECT ulid, digest, created_usec FROM versions WHERE vm = ? AND digest = ? ORDER BY ulid DESC LIMIT 1",
+                    "ss", vm, digest);
+        if (r < 0)
+                return r;
+        r = step(s, st);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return fail(s, -ENOENT, strf("VM '%s' has no such version in the database '%s'.", vm, s->path));
+        return read_version(s, st, ret);
+}
+
+int store_version_list(Store *s, const char *vm, StoreVersion **ret, size_t *ret_n) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        _cleanup_free_ StoreVersion *v = NULL;
+        size_t n = 0;
+        int r;
+
+        r = vm ? prepare(s, &st, "SELECT ulid, digest, created_usec FROM versions WHERE vm = ? ORDER BY ulid DESC", "s", vm)
+               : prepare(s, &st, "SELECT ulid, digest, created_usec FROM versions ORDER BY ulid DESC", "");
+        if (r < 0)
+                return r;
+        while ((r = step(s, st)) > 0) {
+                StoreVersion *slot = GREEDY_APPEND(v, n);
+
+                if (!slot)
+                        return fail(s, -ENOMEM, NULL);
+                r = read_version(s, st, slot);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(v);
+        *ret_n = n;
+        return 0;
+}
+
+int store_version_remove(Store *s, const char *ulid) {
+        return run(s, "DELETE FROM versions WHERE ulid = ?", "s", ulid);
+}
+
+void store_image_done(StoreImage *i) {
+        free(i->reference);
+        free(i->manifest_digest);
+        free(i->config_digest);
+        free(i->rootfs);
+        *i = (StoreImage) {};
+}
+
+#define IMAGE_COLUMNS "reference, manifest_digest, config_digest, rootfs, size, created_usec"
+
+static int read_image(Store *s, sqlite3_stmt *st, StoreImage *ret) {
+        _cleanup_store_image_ StoreImage i = {
+                .size = (uint64_t) sqlite3_column_int64(st, 4),
+                .created_usec = (uint64_t) sqlite3_column_int64(st, 5),
+        };
+        char **fields[] = { &i.reference, &i.manifest_digest, &i.config_digest, &i.rootfs };
+
+        for (size_t k = 0; k < ELEMENTSOF(fields); k++) {
+                const char *text = (const char *) sqlite3_column_text(st, (int) k);
+
+                *fields[k] = text ? strdup(text) : NULL;
+                if (!*fields[k])
+                        return fail(s, -ENOMEM, NULL);
+        }
+        *ret = i;
+        i = (StoreImage) {};
+        return 0;
+}
+
+int store_image_get(Store *s, const char *reference, StoreImage *ret) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        int r;
+
+        r = prepare(s, &st, "SELECT " IMAGE_COLUMNS " FROM images WHERE reference = ?", "s", reference);
+        if (r < 0)
+                return r;
+        r = step(s, st);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return fail(s, -ENOENT, strf("Image '%s' is not in the database '%s'.", reference, s->path));
+        return read_image(s, st, ret);
+}
+
+int store_image_put(Store *s, const StoreImage *i) {
+        return run(s, "INSERT OR REPLACE INTO images (" IMAGE_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?)", "ssssii", i->reference,
+                   i->manifest_digest, i->config_digest, i->rootfs, (int64_t) i->size,
+                   (int64_t) (i->created_usec > 0 ? i->created_usec : now_usec()));
+}
+
+int store_image_list(Store *s, StoreImage **ret, size_t *ret_n) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        StoreImage *v = NULL;
+        size_t n = 0;
+        int r;
+
+        r = prepare(s, &st, "SELECT " IMAGE_COLUMNS " FROM images ORDER BY reference", "");
+        if (r < 0)
+                return r;
+        while ((r = step(s, st)) > 0) {
+                StoreImage *slot = GREEDY_APPEND(v, n);
+
+                r = slot ? read_image(s, st, slot) : fail(s, -ENOMEM, NULL);
+                if (r < 0)
+                        break;
+                n++;
+        }
+        if (r < 0) {
+                while (n > 0)
+                        store_image_done(v + --n);
+                free(v);
+                return r;
+        }
+        *ret = v;
+        *ret_n = n;
+        return 0;
+}
+
+int store_image_remove(Store *s, const char *reference) {
+        return run(s, "DELETE FROM images WHERE reference = ?", "s", reference);
+}

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "layout/layout.h"
+#include "store/store.h"
+#include "test.h"
+
+#define DIGEST_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define DIGEST_B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define IMAGE_DIGEST "sha256:" DIGEST_A
+
+static int setup(void **state) {
+        char *dir = strdup("/tmp/inferno-test-store.XXXXXX");
+
+        if (!dir || !mkdtemp(dir) || layout_set_root(dir) < 0)
+                return -1;
+        *state = dir;
+        return 0;
+}
+
+static int teardown(void **state) {
+        int r = remove_tree_at(AT_FDCWD, *state);
+
+        layout_set_root(NULL);
+        free(*state);
+        return r;
+}
+
+static Store *must_open(void) {
+        _cleanup_free_ char *error = NULL;
+        Store *s = NULL;
+
+        if (store_open(&s, &error) < 0)
+                fail_msg("%s", error);
+        return s;
+}
+
+static void test_modes(void **state) {
+        _cleanup_free_ char *dir = layout_path(LAYOUT_STATE_DIR), *db = layout_path(LAYOUT_DATABASE), *wal = strf("%s-wal", db);
+        mode_t old = umask(0);
+        struct stat st;
+
+        store_free(must_open());
+        umask(old);
+        assert_ok(stat(dir, &st));
+        assert_int_equal(st.st_mode & 07777, 0711);
+        assert_ok(stat(db, &st));
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_ok(stat(wal, &st));
+        assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+static void test_vms(void **state) {
+        _cleanup_(store_freep) Store *s = must_open();
+        _cleanup_strv_ char **names = NULL;
+        unsigned uid, again;
+
+        assert_error(store_vm_get_uid(s, "web1", &uid), ENOENT);
+        assert_non_null(strstr(store_error(s), "web1"));
+        assert_ok(store_vm_ensure(s, "web1", 1000, 3, &uid));
+        assert_int_equal(uid, 1000);
+        assert_ok(store_vm_ensure(s, "web1", 1000, 3, &again));
+        assert_int_equal(again, 1000);
+        assert_ok(store_vm_ensure(s, "web2", 1000, 3, &uid));
+        assert_int_equal(uid, 1001);
+        assert_ok(store_vm_ensure(s, "'; DROP TABLE vms; --", 1000, 3, &uid));
+        assert_int_equal(uid, 1002);
+        assert_error(store_vm_ensure(s, "web3", 1000, 3, &uid), EDQUOT);
+        assert_non_null(strstr(store_error(s), "UIDRange="));
+
+        /* A hole is filled, a VM outside of a changed range moves. */
+        assert_ok(store_vm_remove(s, "web2"));
+        assert_ok(store_vm_remove(s, "web2"));
+        assert_ok(store_vm_ensure(s, "web3", 1000, 3, &uid));
+        assert_int_equal(uid, 1001);
+        assert_ok(store_vm_ensure(s, "web1", 1001, 3, &uid));
+        assert_int_equal(uid, 1003);
+        assert_ok(store_vm_get_uid(s, "web1", &again));
+        assert_int_equal(again, 1003);
+
+        assert_ok(store_vm_list(s, &names));
+        assert_int_equal(strv_length(names), 3);
+        assert_string_equal(names[1], "web1");
+}
+
+static void test_network(void **state) {
+        _cleanup_(store_freep) Store *s = must_open();
+        _cleanup_strv_ char **active = NULL;
+        unsigned uid, index;
+
+        assert_error(store_network_ensure(s, "web1", 2, &index), ENOENT);
+        assert_ok(store_vm_ensure(s, "web1", 1000, 10, &uid));
+        assert_ok(store_vm_ensure(s, "web2", 1000, 10, &uid));
+        assert_ok(store_vm_ensure(s, "web3", 1000, 10, &uid));
+        assert_error(store_network_get(s, "web1", &index), ENOENT);
+        assert_ok(store_network_ensure(s, "web1", 2, &index));
+        assert_int_equal(index, 0);
+        assert_ok(store_network_ensure(s, "web2", 2, &index));
+        assert_int_equal(index, 1);
+        assert_error(store_network_ensure(s, "web3", 2, &index), EDQUOT);
+
+        assert_ok(store_network_set_active(s, "web2", true));
+        assert_ok(store_network_set_active(s, "absent", true));
+        assert_ok(store_network_list_active(s, &active));
+        assert_int_equal(strv_length(active), 1);
+        assert_string_equal(active[0], "web2");
+
+        /* The VM takes its address with it, and the range may shrink. */
+        assert_ok(store_vm_remove(s, "web1"));
+        assert_error(store_network_get(s, "web1", &index), ENOENT);
+        assert_ok(store_network_ensure(s, "web2", 1, &index));
+        assert_int_equal(index, 0);
+}
+
+static void test_versions(void **state) {
+        _cleanup_(store_freep) Store *s = must_open();
+        _cleanup_free_ StoreVersion *list = NULL;
+        StoreVersion v;
+        unsigned uid;
+        size_t n;
+
+        assert_error(store_version_add(s, "web1", "01ARZ3NDEKTSV4RRFFQ69G5FAV", DIGEST_A, IMAGE_DIGEST), ENOENT);
+        assert_ok(store_vm_ensure(s, "web1", 1000, 10, &uid));
+        assert_ok(store_vm_ensure(s, "web2", 1000, 10, &uid));
+        assert_error(store_version_find(s, "web1", DIGEST_A, &v), ENOENT);
+        assert_ok(store_version_add(s, "web1", "01ARZ3NDEKTSV4RRFFQ69G5FAV", DIGEST_A, IMAGE_DIGEST));
+        assert_ok(store_version_add(s, "web1", "01ARZ3NDEKTSV4RRFFQ69G5FAW", DIGEST_A, IMAGE_DIGEST));
+        assert_ok(store_version_add(s, "web2", "01ARZ3NDEKTSV4RRFFQ69G5FAX", DIGEST_B, IMAGE_DIGEST));
+        assert_error(store_version_add(s, "web2", "01ARZ3NDEKTSV4RRFFQ69G5FAX", DIGEST_A, IMAGE_DIGEST), EEXIST);
+
+        assert_ok(store_version_find(s, "web1", DIGEST_A, &v));
+        assert_string_equal(v.ulid, "01ARZ3NDEKTSV4RRFFQ69G5FAW");
+        assert_string_equal(v.digest, DIGEST_A);
+        assert_true(v.created_usec > 0);
+        assert_error(store_version_find(s, "web1", DIGEST_B, &v), ENOENT);
+
+        assert_ok(store_version_list(s, "web1", &list, &n));
+        assert_int_equal(n, 2);
+        assert_string_equal(list[1].ulid, "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+        free(TAKE_PTR(list));
+        assert_ok(store_version_list(s, NULL, &list, &n));
+        assert_int_equal(n, 3);
+
+        assert_ok(store_version_remove(s, "01ARZ3NDEKTSV4RRFFQ69G5FAW"));
+        assert_ok(store_version_find(s, "web1", DIGEST_A, &v));
+        assert_string_equal(v.ulid, "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+        assert_ok(store_vm_remove(s, "web1"));
+        assert_error(store_version_find(s, "web1", DIGEST_A, &v), ENOENT);
+}
+
+static void test_images(void **state) {
+        StoreImage put = {
+                .reference = (char *) "oci:/x:y", .manifest_digest = (char *) IMAGE_DIGEST, .config_digest = (char *) "sha256:" DIGEST_B,
+                .rootfs = (char *) "x.squashfs", .size = UINT64_C(5) << 40,
+        };
+        _cleanup_store_image_ StoreImage i = {};
+        _cleanup_(store_freep) Store *s = must_open();
+        StoreImage *list;
+        size_t n;
+
+        assert_error(store_image_get(s, "oci:/x:y", &i), ENOENT);
+        assert_ok(store_image_put(s, &put));
+        put.rootfs = (char *) "y.squashfs";
+        assert_ok(store_image_put(s, &put));
+        assert_ok(store_image_get(s, "oci:/x:y", &i));
+        assert_string_equal(i.rootfs, "y.squashfs");
+        assert_string_equal(i.config_digest, "sha256:" DIGEST_B);
+        assert_true(i.size == UINT64_C(5) << 40);
+        assert_true(i.created_usec > 0);
+
+        assert_ok(store_image_list(s, &list, &n));
+        assert_int_equal(n, 1);
+        store_image_done(list);
+        free(list);
+        assert_ok(store_image_remove(s, "oci:/x:y"));
+        assert_ok(store_image_list(s, &list, &n));
+        assert_int_equal(n, 0);
+        free(list);
+}
+
+static void execute(const char *sql) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_DATABASE);
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+}
+
+static void assert_refused(int error, const char *part) {
+        _cleanup_free_ char *text = NULL, *path = layout_path(LAYOUT_DATABASE);
+        Store *s = NULL;
+
+        assert_error(store_open(&s, &text), error);
+        assert_null(s);
+        assert_non_null(strstr(text, path));
+        assert_non_null(strstr(text, part));
+}
+
+static void test_newer(void **state) {
+        store_free(must_open());
+        execute("PRAGMA user_version=1000");
+        assert_refused(EPROTO, "newer Inferno");
+}
+
+static void test_foreign(void **state) {
+        _cleanup_free_ char *dir = layout_path(LAYOUT_STATE_DIR);
+
+        assert_ok(mkdir_parents_at(AT_FDCWD, dir, 0755));
+        execute("CREATE TABLE vms (x)");
+        assert_refused(EUCLEAN, "another program");
+}
+
+static void test_damaged(void **state) {
+        _cleanup_free_ char *dir = layout_path(LAYOUT_STATE_DIR), *path = layout_path(LAYOUT_DATABASE), *garbage = NULL;
+
+        garbage = malloc(16384);
+        memset(garbage, 'x', 16384);
+        assert_ok(mkdir_parents_at(AT_FDCWD, dir, 0755));
+        assert_ok(write_file_atomic_at(AT_FDCWD, path, garbage, 16384, 0600, 0));
+        assert_refused(EUCLEAN, "damaged");
+        assert_ok(unlink(path));
+        assert_ok(mkdir(path, 0700));
+        assert_refused(EUCLEAN, "no regular file");
+        assert_ok(rmdir(path));
+
+        /* A header that promises tables which are not there. */
+        store_free(must_open());
+        execute("PRAGMA wal_checkpoint(TRUNCATE); DROP TABLE network_state");
+        {
+                _cleanup_(store_freep) Store *s = must_open();
+                unsigned index;
+
+                assert_error(store_network_get(s, "web1", &index), EUCLEAN);
+                assert_non_null(strstr(store_error(s), "damaged"));
+        }
+        /* Pages in the middle overwritten. */
+        execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        {
+                int fd = open(path, O_WRONLY | O_CLOEXEC);
+                _cleanup_(store_freep) Store *s = NULL;
+                unsigned uid;
+
+                assert_int_equal(pwrite(fd, garbage, 12288, 4096), 12288);
+                close(fd);
+                s = must_open();
+                assert_error(store_vm_ensure(s, "web1", 1000, 10, &uid), EUCLEAN);
+        }
+}
+
+enum { WRITERS = 6, VMS_EACH = 12 };
+
+/* From nothing: all of them find no database, and each VM gets a uid and a subnet of its own. */
+static void test_concurrent(void **state) {
+        bool uids[WRITERS * VMS_EACH] = {}, subnets[WRITERS * VMS_EACH] = {};
+        _cleanup_(store_freep) Store *s = NULL;
+        _cleanup_strv_ char **names = NULL;
+        pid_t pids[WRITERS];
+
+        for (int i = 0; i < WRITERS; i++) {
+                pids[i] = fork();
+                assert_ok(pids[i]);
+                if (pids[i] == 0) {
+                        _cleanup_free_ char *error = NULL;
+                        Store *own = NULL;
+                        int r = store_open(&own, &error);
+
+                        if (r < 0)
+                                fprintf(stderr, "%s\n", error);
+                        for (int k = 0; r >= 0 && k < VMS_EACH; k++) {
+                                _cleanup_free_ char *name = strf("vm-%d-%d", i, k);
+                                unsigned v;
+
+                                r = store_vm_ensure(own, name, 5000, WRITERS * VMS_EACH, &v);
+                                if (r >= 0)
+                                        r = store_network_ensure(own, name, WRITERS * VMS_EACH, &v);
+                                if (r < 0)
+                                        fprintf(stderr, "%s\n", store_error(own));
+                        }
+                        store_free(own);
+                        _exit(r < 0);
+                }
+        }
+        for (int i = 0; i < WRITERS; i++) {
+                int status;
+
+                assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+                assert_int_equal(status, 0);
+        }
+        s = must_open();
+        assert_ok(store_vm_list(s, &names));
+        assert_int_equal(strv_length(names), WRITERS * VMS_EACH);
+        STRV_FOREACH(name, names) {
+                unsigned uid, index;
+
+                assert_ok(store_vm_get_uid(s, *name, &uid));
+                assert_false(uids[uid - 5000]);
+                uids[uid - 5000] = true;
+                assert_ok(store_network_get(s, *name, &index));
+                assert_false(subnets[index]);
+                subnets[index] = true;
+        }
+}
+
+static void assert_intact(void) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_DATABASE);
+        sqlite3_stmt *st;
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &st, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+        assert_string_equal(sqlite3_column_text(st, 0), "ok");
+        sqlite3_finalize(st);
+        sqlite3_close(db);
+}
+
+/* Killed anywhere, from the creation of the file on, the database opens again and what was returned is there. */
+static void test_killed(void **state) {
+        _cleanup_(store_freep) Store *s = NULL;
+        uint64_t told = 0;
+        unsigned uid;
+
+        for (int i = 0; i < 40; i++) {
+                int fds[2], status;
+                char byte;
+                pid_t pid;
+
+                assert_ok(pipe2(fds, O_CLOEXEC));
+                pid = fork();
+                assert_ok(pid);
+                if (pid == 0) {
+                        Store *own = NULL;
+
+                        if (store_open(&own, NULL) < 0)
+                                _exit(1);
+                        for (uint64_t k = told;; k++) {
+                                _cleanup_free_ char *name = strf("vm-%llu", (unsigned long long) k);
+
+                                if (store_vm_ensure(own, name, 5000, 1000000, &uid) < 0 || write(fds[1], "x", 1) != 1)
+                                        _exit(2);
+                        }
+                }
+                close(fds[1]);
+                usleep((useconds_t) (i * 700));
+                assert_ok(kill(pid, SIGKILL));
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_true(WIFSIGNALED(status));
+                while (read(fds[0], &byte, 1) == 1)
+                        told++;
+                close(fds[0]);
+        }
+        s = must_open();
+        for (uint64_t k = 0; k < told; k++) {
+                _cleanup_free_ char *name = strf("vm-%llu", (unsigned long long) k);
+
+                assert_ok(store_vm_get_uid(s, name, &uid));
+        }
+        s = store_free(s);
+        assert_intact();
+}
+
+/* A writer waits for another one instead of failing. */
+static void test_waits(void **state) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_DATABASE);
+        _cleanup_(store_freep) Store *s = NULL;
+        int fds[2], status;
+        unsigned uid;
+        char byte;
+        pid_t pid;
+
+        store_free(must_open());
+        assert_ok(pipe2(fds, O_CLOEXEC));
+        pid = fork();
+        assert_ok(pid);
+        if (pid == 0) {
+                sqlite3 *db;
+
+                if (sqlite3_open(path, &db) != SQLITE_OK || sqlite3_exec(db, "BEGIN EXCLUSIVE", NULL, NULL, NULL) != SQLITE_OK ||
+                    write(fds[1], "x", 1) != 1)
+                        _exit(1);
+                usleep(200 * 1000);
+                _exit(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK);
+        }
+        assert_int_equal(read(fds[0], &byte, 1), 1);
+        s = must_open();
+        assert_ok(store_vm_ensure(s, "web1", 1000, 1, &uid));
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        close(fds[0]);
+        close(fds[1]);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_newer),
+                TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_killed), TEST(test_waits),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
