@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/exit-codes.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "helpers/program.h"
+#include "layout/layout.h"
+
+static int wrong_usage(const char *what, const char *word) {
+        log_error("%s '%s'. See --help.", what, word);
+        return -EXIT_USAGE;
+}
+
+/* 1: go on. 0: all is done. Negative: an exit code, what was wrong has been said. */
+static int parse_option(const char *arg, const char *usage, const HelperOption *options) {
+        const char *value;
+
+        if (streq(arg, "--help") || streq(arg, "-h")) {
+                fputs(usage, stdout);
+                return 0;
+        }
+        if (streq(arg, "--version")) {
+                puts("inferno " INFERNO_VERSION);
+                return 0;
+        }
+        value = startswith(arg, "--root=");
+        if (value)
+                return layout_set_root(value) < 0 ? wrong_usage("--root= takes an absolute path, not", value) : 1;
+        for (const HelperOption *o = options; o && o->name; o++) {
+                const char *rest = startswith(arg, o->name);
+
+                if (rest && *rest == 0 && o->flag)
+                        return o->flag() < 0 ? wrong_usage("Cannot take option", arg) : 1;
+                if (rest && *rest == '=' && o->set)
+                        return o->set(rest + 1) < 0 ? wrong_usage("Not a valid value:", arg) : 1;
+        }
+        return wrong_usage("Unknown option", arg);
+}
+
+int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verbs, const HelperOption *options) {
+        const char *words[2];
+        int n_words = 0, r;
+
+        log_setup(argv[0], LOG_TARGET_STDERR);
+        (void) umask(0022);
+
+        for (int i = 1; i < argc; i++) {
+                if (argv[i][0] == '-') {
+                        r = parse_option(argv[i], usage, options);
+                        if (r <= 0)
+                                return -r;
+                } else if (n_words < (int) ELEMENTSOF(words))
+                        words[n_words++] = argv[i];
+                else
+                        return -wrong_usage("Too many words:", argv[i]);
+        }
+        if (n_words == 0) {
+                log_error("What is to be done? See --help.");
+                return EXIT_USAGE;
+        }
+        for (const HelperVerb *v = verbs; v->name; v++) {
+                const char *argument = n_words > 1 ? words[1] : NULL;
+
+                if (!streq(v->name, words[0]))
+                        continue;
+                if (argument && !v->argument)
+                        return -wrong_usage("Too many words:", argument);
+                if (!argument && v->argument && v->argument[0] != '[') {
+                        log_error("'%s' needs one more word: %s. See --help.", v->name, v->argument);
+                        return EXIT_USAGE;
+                }
+                if (argument && !vm_name_is_valid(argument))
+                        return -wrong_usage("Not a valid name of a VM:", argument);
+                r = v->run(argument);
+                return r < 0 ? exit_code_from_errno(r) : r;
+        }
+        return -wrong_usage("Unknown verb", words[0]);
+}
