@@ -4,7 +4,7 @@
 #
 # Each run has a folder CACHE/run/host.XXXXXX: the cached tree below, its own changes in upper/ above, by an overlay that is
 # mounted in a mount namespace of its own, so that nothing is left however the run ends. A run holds a lock on its folder;
-# a folder without one is a dead run's, and goes at the next start.
+# a folder without one is a dead run's, and goes at the next start. The container inherits the lock, and ends when ./dev does.
 
 HOST_BOOT_SECONDS=60
 
@@ -62,7 +62,7 @@ host_prepare() {
 # Starts the container, waits until its systemd has finished booting. Sets host_pid (nspawn), host_leader (PID 1 of the container).
 host_boot() {
     local deadline=$((SECONDS + HOST_BOOT_SECONDS)) state
-    unshare --mount --propagation private setpriv --pdeathsig KILL bash -c '
+    unshare --mount --propagation private setpriv --pdeathsig TERM bash -c '
         mount -t overlay inferno-host -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root" || exit 1
         machine=$3
         shift 3
@@ -71,7 +71,7 @@ host_boot() {
         inferno-host "$root" "$run" "inferno-${run##*.}" \
         --directory="$run/root" --bind=/dev/net/tun --bind="$run/state:/var/lib/inferno" \
         --bind-ro="$SOURCE/tests:/usr/lib/inferno-tests" --bind-ro="$images:/images" \
-        >"$run/console.log" 2>&1 </dev/null {host_lock}>&- &
+        >"$run/console.log" 2>&1 </dev/null &
     host_pid=$!
 
     until host_leader=$(pgrep -P "$host_pid") && [ -S "/proc/$host_leader/root/run/systemd/private" ]; do
