@@ -42,7 +42,7 @@ cache_key() {
     { printf '%s\n' "${texts[@]}"; [ $# -eq 0 ] || cat "$@"; } | sha256sum | cut -c1-20
 }
 
-# Prints the path CACHE/KIND/KEY, made by `MAKER <folder to fill>` where it is not there yet. It appears by one rename, so a
+# Prints the path CACHE/KIND/KEY, made by `MAKER … <path to make>` where it is not there yet. It appears by one rename, so a
 # path that exists is whole; a lock lets two ./dev make it once. What nobody asked for in two weeks goes.
 cache_get() { # KIND KEY MAKER [ARGUMENT…]
     local dir=$CACHE/$1 entry=$CACHE/$1/$2 temporary=$CACHE/$1/.$2.tmp lock
@@ -53,10 +53,9 @@ cache_get() { # KIND KEY MAKER [ARGUMENT…]
         flock "$lock"
         if [ ! -e "$entry" ]; then
             rm -rf "$temporary"
-            mkdir "$temporary"
             "$@" "$temporary" {lock}>&- >&2 || { rm -rf "$temporary"; die 1 "cannot make '$entry'"; }
             mv -T "$temporary" "$entry"
-            find "$dir" -mindepth 1 -maxdepth 1 -name '[0-9a-f]*' -mtime +14 ! -path "$entry" -exec rm -rf {} +
+            find "$dir" -mindepth 1 -maxdepth 1 ! -name '.*' -mtime +14 ! -path "$entry" -exec rm -rf {} +
         fi
         exec {lock}>&-
     fi

@@ -22,7 +22,9 @@ host_run() {
             *) break ;;
         esac
     done
-    root=$(host_tree) && kernel=$(kernel_get) && images=$(images_get)
+    root=$(host_tree)
+    kernel=$(kernel_get)
+    images=$(images_get)
     host_prepare
     host_boot
     host_command "$@" || r=$?
@@ -61,7 +63,10 @@ host_prepare() {
 
 # Starts the container, waits until its systemd has finished booting. Sets host_pid (nspawn), host_leader (PID 1 of the container).
 host_boot() {
-    local deadline=$((SECONDS + HOST_BOOT_SECONDS)) state
+    local deadline=$((SECONDS + HOST_BOOT_SECONDS)) state name path binds=()
+    while read -r name path; do
+        binds+=("--bind-ro=$path:/images/$name")
+    done <<<"$images"
     unshare --mount --propagation private setpriv --pdeathsig TERM bash -c '
         mount -t overlay inferno-host -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root" || exit 1
         machine=$3
@@ -70,7 +75,7 @@ host_boot() {
             --link-journal=no --resolv-conf=off --timezone=off --console=pipe --machine="$machine" "$@"' \
         inferno-host "$root" "$run" "inferno-${run##*.}" \
         --directory="$run/root" --bind=/dev/net/tun --bind="$run/state:/var/lib/inferno" \
-        --bind-ro="$SOURCE/tests:/usr/lib/inferno-tests" --bind-ro="$images:/images" \
+        --bind-ro="$SOURCE/tests:/usr/lib/inferno-tests" "${binds[@]}" \
         >"$run/console.log" 2>&1 </dev/null &
     host_pid=$!
 

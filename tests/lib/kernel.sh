@@ -17,6 +17,7 @@ kernel_get() {
 
 kernel_make() { # FOLDER
     local work r=0
+    mkdir "$1"
     work=$(mktemp -d "$CACHE/kernel/.build.XXXXXX")
     step "building the guest kernel (some minutes, once)" \
         "$SOURCE/kernel/build-vmlinux" "$KERNEL_SOURCE" "$SOURCE/kernel/inferno.config" "$work" "$1/vmlinux" || r=$?

@@ -10,6 +10,8 @@ packages_of() { # SET
             echo meson ninja-build pkg-config gcc clang llvm libc6-dev libsystemd-dev libjansson-dev libsqlite3-dev \
                 libnftnl-dev libmnl-dev libarchive-dev libcmocka-dev libsquashfs-dev libisal-dev libzstd-dev libssl-dev \
                 liblz4-dev zlib1g-dev libclang-rt-14-dev ;;
+        images)
+            echo busybox-static gcc libc6-dev mmdebstrap umoci ;;
         host)
             echo mmdebstrap systemd-container util-linux procps ;;
     esac

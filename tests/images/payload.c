@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The program that the test images run: one verb per behaviour that a test wants of a workload. Static, so that it runs in
+ * an image with nothing else in it. */
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int fail(const char *what) {
+        fprintf(stderr, "payload: %s: %s\n", what, strerror(errno));
+        return EXIT_FAILURE;
+}
+
+static long number(char **args, long otherwise) {
+        return args[0] ? strtol(args[0], NULL, 0) : otherwise;
+}
+
+/* Says hello and then waits, like a service, for the signal that ends it. */
+static int verb_hello(char **args) {
+        sigset_t set;
+        int sig;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        printf("hello from %s\n", args[0] ? args[0] : "busybox");
+        fflush(stdout);
+        if (sigwait(&set, &sig) != 0)
+                return fail("sigwait");
+        printf("goodbye, %s\n", strsignal(sig));
+        return EXIT_SUCCESS;
+}
+
+static int verb_exit(char **args) {
+        return (int) number(args, 0);
+}
+
+static int verb_segv(char **args) {
+        signal(SIGSEGV, SIG_DFL);
+        raise(SIGSEGV);
+        return EXIT_FAILURE;
+}
+
+static int verb_kill_self(char **args) {
+        raise((int) number(args, SIGKILL));
+        return EXIT_FAILURE;
+}
+
+/* print N [LENGTH]: N numbered lines, each filled up to LENGTH bytes. */
+static int verb_print(char **args) {
+        long n = number(args, 1), length = args[0] ? number(args + 1, 0) : 0;
+
+        for (long i = 1; i <= n; i++) {
+                int l = printf("line %ld", i);
+                for (; l < length; l++)
+                        putchar('x');
+                putchar('\n');
+        }
+        return EXIT_SUCCESS;
+}
+
+/* print-both N: N lines on each stream, in turn. */
+static int verb_print_both(char **args) {
+        long n = number(args, 1);
+
+        setlinebuf(stdout);
+        for (long i = 1; i <= n; i++) {
+                printf("out %ld\n", i);
+                fprintf(stderr, "err %ld\n", i);
+        }
+        return EXIT_SUCCESS;
+}
+
+static int verb_print_forever(char **args) {
+        for (unsigned long i = 1; printf("line %lu\n", i) > 0; i++)
+                ;
+        return EXIT_FAILURE;
+}
+
+/* bytes: each of the 256 bytes, then a line without its end. */
+static int verb_bytes(char **args) {
+        for (int i = 0; i < 256; i++)
+                putchar(i);
+        fputs("\nno newline at the end", stdout);
+        return EXIT_SUCCESS;
+}
+
+static int verb_stderr(char **args) {
+        fprintf(stderr, "%s\n", args[0] ? args[0] : "an error");
+        return EXIT_SUCCESS;
+}
+
+static int verb_cat(char **args) {
+        char buffer[65536];
+
+        for (; *args; args++) {
+                FILE *f = fopen(*args, "re");
+                size_t n;
+
+                if (!f)
+                        return fail(*args);
+                while ((n = fread(buffer, 1, sizeof(buffer), f)) > 0)
+                        fwrite(buffer, 1, n, stdout);
+                fclose(f);
+        }
+        return EXIT_SUCCESS;
+}
+
+static int verb_args(char **args) {
+        for (; *args; args++)
+                printf("[%s]\n", *args);
+        return EXIT_SUCCESS;
+}
+
+static int verb_env(char **args) {
+        for (char **e = environ; *e; e++)
+                puts(*e);
+        return EXIT_SUCCESS;
+}
+
+static int verb_id(char **args) {
+        gid_t groups[64];
+        int n = getgroups(64, groups);
+
+        printf("uid=%u gid=%u groups=", getuid(), getgid());
+        for (int i = 0; i < n; i++)
+                printf("%s%u", i ? "," : "", groups[i]);
+        printf("\n");
+        return EXIT_SUCCESS;
+}
+
+static int verb_cwd(char **args) {
+        char path[4096];
+
+        if (!getcwd(path, sizeof(path)))
+                return fail("getcwd");
+        puts(path);
+        return EXIT_SUCCESS;
+}
+
+static int verb_hostname(char **args) {
+        char name[256];
+
+        if (gethostname(name, sizeof(name)) < 0)
+                return fail("gethostname");
+        puts(name);
+        return EXIT_SUCCESS;
+}
+
+static int verb_write(char **args) {
+        FILE *f;
+
+        if (!args[0] || !args[1]) {
+                errno = EINVAL;
+                return fail("write FILE TEXT");
+        }
+        f = fopen(args[0], "we");
+        if (!f || fprintf(f, "%s\n", args[1]) < 0 || fflush(f) != 0 || fsync(fileno(f)) < 0)
+                return fail(args[0]);
+        return fclose(f) == 0 ? EXIT_SUCCESS : fail(args[0]);
+}
+
+static int verb_touch(char **args) {
+        for (; *args; args++) {
+                int fd = open(*args, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+                if (fd < 0)
+                        return fail(*args);
+                close(fd);
+        }
+        return EXIT_SUCCESS;
+}
+
+static int verb_exists(char **args) {
+        for (; *args; args++)
+                printf("%s: %s\n", *args, access(*args, F_OK) == 0 ? "there" : "not there");
+        return EXIT_SUCCESS;
+}
+
+static int touch_memory(size_t size) {
+        char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (p == MAP_FAILED)
+                return -1;
+        for (size_t i = 0; i < size; i += 4096)
+                p[i] = 1;
+        return 0;
+}
+
+static int verb_oom(char **args) {
+        while (touch_memory(1 << 20) == 0)
+                ;
+        return fail("mmap");
+}
+
+/* memory MB: takes that much and keeps it. */
+static int verb_memory(char **args) {
+        if (touch_memory((size_t) number(args, 16) << 20) < 0)
+                return fail("mmap");
+        printf("holding\n");
+        fflush(stdout);
+        pause();
+        return EXIT_SUCCESS;
+}
+
+static int verb_spin(char **args) {
+        for (volatile unsigned long i = 0;; i++)
+                ;
+        return EXIT_FAILURE;
+}
+
+static int verb_sleep(char **args) {
+        sleep((unsigned) number(args, 1000000));
+        return EXIT_SUCCESS;
+}
+
+/* Takes every signal that can be taken, prints its name, and goes on. */
+static int verb_ignore_term(char **args) {
+        sigset_t set;
+        int sig;
+
+        sigfillset(&set);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        printf("ignoring\n");
+        fflush(stdout);
+        while (sigwait(&set, &sig) == 0) {
+                printf("ignored %s\n", sigabbrev_np(sig));
+                fflush(stdout);
+        }
+        return EXIT_FAILURE;
+}
+
+/* term-exit N: at the first signal that asks for the end, prints its name and exits with N. */
+static int verb_term_exit(char **args) {
+        sigset_t set;
+        int sig;
+
+        sigfillset(&set);
+        sigdelset(&set, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        printf("waiting\n");
+        fflush(stdout);
+        if (sigwait(&set, &sig) != 0)
+                return fail("sigwait");
+        printf("got %s\n", sigabbrev_np(sig));
+        return (int) number(args, 0);
+}
+
+static long count_zombies(void) {
+        DIR *d = opendir("/proc");
+        struct dirent *entry;
+        long n = 0;
+
+        if (!d)
+                return -1;
+        while ((entry = readdir(d))) {
+                char path[300], line[512] = "", *after_name;
+                FILE *f;
+
+                snprintf(path, sizeof(path), "/proc/%s/stat", entry->d_name);
+                f = fopen(path, "re");
+                if (!f)
+                        continue;
+                if (fgets(line, sizeof(line), f) && (after_name = strrchr(line, ')')) && after_name[2] == 'Z')
+                        n++;
+                fclose(f);
+        }
+        closedir(d);
+        return n;
+}
+
+/* orphans N: leaves N processes behind for PID 1 to reap, and says how many of the dead are still there a second later. */
+static int verb_orphans(char **args) {
+        long n = number(args, 10);
+
+        for (long i = 0; i < n; i++) {
+                pid_t pid = fork();
+                if (pid < 0)
+                        return fail("fork");
+                if (pid == 0) {
+                        if (fork() == 0)
+                                usleep(10000);
+                        _exit(EXIT_SUCCESS);
+                }
+                waitpid(pid, NULL, 0);
+        }
+        sleep(1);
+        printf("%ld zombies\n", count_zombies());
+        return EXIT_SUCCESS;
+}
+
+static int write_file(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        ssize_t n;
+
+        if (fd < 0)
+                return -1;
+        n = write(fd, text, strlen(text));
+        close(fd);
+        return n < 0 ? -1 : 0;
+}
+
+static int verb_panic(char **args) {
+        if (write_file("/proc/sysrq-trigger", "c") < 0)
+                return fail("/proc/sysrq-trigger");
+        pause();
+        return EXIT_FAILURE;
+}
+
+/* Leaves no time of any processor to anyone else, PID 1 and the kernel's threads included: the guest runs and does not answer. */
+static int verb_hang(char **args) {
+        long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+        if (write_file("/proc/sys/kernel/sched_rt_runtime_us", "-1") < 0)
+                return fail("/proc/sys/kernel/sched_rt_runtime_us");
+        printf("hanging\n");
+        fflush(stdout);
+        sleep(1);
+        for (long i = 1; i < cpus; i++)
+                if (fork() == 0)
+                        break;
+        if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param) { .sched_priority = 99 }) < 0)
+                return fail("sched_setscheduler");
+        return verb_spin(args);
+}
+
+static int address(const char *host, long port, struct sockaddr_in *ret) {
+        *ret = (struct sockaddr_in) { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
+        return inet_pton(AF_INET, host, &ret->sin_addr) == 1 ? 0 : -1;
+}
+
+/* listen PORT: answers each connection with one line. */
+static int verb_listen(char **args) {
+        struct sockaddr_in a;
+        int fd, one = 1;
+
+        if (address("0.0.0.0", number(args, 7000), &a) < 0)
+                return fail("address");
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+            bind(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, 16) < 0)
+                return fail("listen");
+        printf("listening\n");
+        fflush(stdout);
+        for (;;) {
+                int c = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+                if (c < 0)
+                        return fail("accept");
+                dprintf(c, "hello\n");
+                close(c);
+        }
+}
+
+/* connect HOST PORT [SECONDS]: says whether a connection was made. */
+static int verb_connect(char **args) {
+        struct timeval timeout = { .tv_sec = args[0] && args[1] ? number(args + 2, 3) : 3 };
+        struct sockaddr_in a;
+        int fd;
+
+        if (!args[0] || !args[1] || address(args[0], number(args + 1, 0), &a) < 0) {
+                errno = EINVAL;
+                return fail("connect HOST PORT");
+        }
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+                return fail("socket");
+        if (connect(fd, (struct sockaddr *) &a, sizeof(a)) < 0) {
+                printf("no connection to %s: %s\n", args[0], strerror(errno));
+                return EXIT_SUCCESS;
+        }
+        printf("connected to %s\n", args[0]);
+        return EXIT_SUCCESS;
+}
+
+static const struct {
+        const char *name;
+        int (*run)(char **args);
+} verbs[] = {
+        { "args",          verb_args          },
+        { "bytes",         verb_bytes         },
+        { "cat",           verb_cat           },
+        { "connect",       verb_connect       },
+        { "cwd",           verb_cwd           },
+        { "env",           verb_env           },
+        { "exists",        verb_exists        },
+        { "exit",          verb_exit          },
+        { "hang",          verb_hang          },
+        { "hello",         verb_hello         },
+        { "hostname",      verb_hostname      },
+        { "id",            verb_id            },
+        { "ignore-term",   verb_ignore_term   },
+        { "kill-self",     verb_kill_self     },
+        { "listen",        verb_listen        },
+        { "memory",        verb_memory        },
+        { "oom",           verb_oom           },
+        { "orphans",       verb_orphans       },
+        { "panic",         verb_panic         },
+        { "print",         verb_print         },
+        { "print-both",    verb_print_both    },
+        { "print-forever", verb_print_forever },
+        { "segv",          verb_segv          },
+        { "sleep",         verb_sleep         },
+        { "spin",          verb_spin          },
+        { "stderr",        verb_stderr        },
+        { "term-exit",     verb_term_exit     },
+        { "touch",         verb_touch         },
+        { "write",         verb_write         },
+};
+
+int main(int argc, char *argv[]) {
+        if (argc >= 2)
+                for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+                        if (strcmp(argv[1], verbs[i].name) == 0)
+                                return verbs[i].run(argv + 2);
+
+        fprintf(stderr, "usage: payload VERB [ARGUMENT…], where VERB is one of:");
+        for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+                fprintf(stderr, " %s", verbs[i].name);
+        fprintf(stderr, "\n");
+        return 2;
+}
