@@ -119,7 +119,8 @@ static void add_drive(Command *cmd, const VmmDrive *d, size_t i) {
         json_t *raw;
 
         qemu_drive_node(i, node);
-        raw = json_pack("{s:s,s:b,s:{s:b,s:b},s:{s:s,s:s,s:b,s:{s:b,s:b}}}",
+        /* Without locks, as Firecracker: their probe wants /dev/null, which the jail has not. */
+        raw = json_pack("{s:s,s:b,s:{s:b,s:b},s:{s:s,s:s,s:b,s:s,s:{s:b,s:b}}}",
                         "driver", "raw",
                         "read-only", d->is_read_only,
                         "cache", "direct", 0, "no-flush", !d->writeback,
@@ -127,6 +128,7 @@ static void add_drive(Command *cmd, const VmmDrive *d, size_t i) {
                         "driver", "file",
                         "filename", d->path_on_host,
                         "read-only", d->is_read_only,
+                        "locking", "off",
                         "cache", "direct", 0, "no-flush", !d->writeback);
         if (limited) {
                 json_t *limits = json_object();
@@ -140,7 +142,8 @@ static void add_drive(Command *cmd, const VmmDrive *d, size_t i) {
         } else if (raw && json_object_set_new(raw, "node-name", json_string(node)) < 0)
                 cmd->error = -ENOMEM;
         add_json(cmd, "-blockdev", raw);
-        add_device(cmd, "virtio-blk-device,drive=%s", node);
+        /* Errors are the guest's to handle: QEMU's default would stop it when the host's disk is full. */
+        add_device(cmd, "virtio-blk-device,drive=%s,werror=report,rerror=report", node);
 }
 
 static void add_network(Command *cmd, const VmmNetwork *n, size_t i) {
