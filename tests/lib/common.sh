@@ -62,3 +62,23 @@ cache_get() { # KIND KEY MAKER [ARGUMENT…]
     touch "$entry"
     printf '%s\n' "$entry"
 }
+
+# Makes the folder of a run, CACHE/run/KIND.XXXXXX, and sets `run`. Whoever lives in a run inherits the lock on its folder; a folder
+# that nobody locks is a dead run's, and goes here.
+run_new() { # KIND
+    local dead
+    mkdir -p "$CACHE/run"
+    for dead in "$CACHE"/run/*; do
+        ! flock -n "$dead" true 2>/dev/null || rm -rf "$dead"
+    done
+    run=$(mktemp -d "$CACHE/run/$1.XXXXXX")
+    exec {run_lock}<"$run"
+    flock "$run_lock"
+}
+
+run_remove() {
+    rm -rf "$run"
+    exec {run_lock}<&-
+    run=
+    trap - EXIT
+}

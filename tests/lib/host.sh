@@ -3,8 +3,7 @@
 # The test host: a booted systemd container with this build of Inferno installed. Sourced.
 #
 # Each run has a folder CACHE/run/host.XXXXXX: the cached tree below, its own changes in upper/ above, by an overlay that is
-# mounted in a mount namespace of its own, so that nothing is left however the run ends. A run holds a lock on its folder;
-# a folder without one is a dead run's, and goes at the next start. The container inherits the lock, and ends when ./dev does.
+# mounted in a mount namespace of its own, so that nothing is left however the run ends: the container ends when ./dev does.
 
 HOST_BOOT_SECONDS=60
 
@@ -45,16 +44,9 @@ host_make_tree() { # FOLDER
     step "making the test host's tree" "$SOURCE/tests/host/make-root" "$CACHE/debs" "$1"
 }
 
-# Makes the run's folder and installs the build into its upper layer. Sets run, host_lock.
+# Makes the run's folder and installs the build into its upper layer.
 host_prepare() {
-    local dead
-    mkdir -p "$CACHE/run"
-    for dead in "$CACHE"/run/host.*; do
-        ! flock -n "$dead" true 2>/dev/null || rm -rf "$dead"
-    done
-    run=$(mktemp -d "$CACHE/run/host.XXXXXX")
-    exec {host_lock}<"$run"
-    flock "$host_lock"
+    run_new host
     trap 'host_stop; host_remove' EXIT
     mkdir "$run/upper" "$run/work" "$run/root" "$run/state"
     DESTDIR="$run/upper" meson install -C "$SOURCE/$build" --no-rebuild --quiet >/dev/null
@@ -121,8 +113,5 @@ host_keep() { # FOLDER
 }
 
 host_remove() {
-    [ -n "${run-}" ] || return 0
-    rm -rf "$run"
-    run=
-    trap - EXIT
+    [ -z "${run-}" ] || run_remove
 }

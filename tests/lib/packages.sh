@@ -12,6 +12,8 @@ packages_of() { # SET
                 liblz4-dev zlib1g-dev libclang-rt-14-dev ;;
         images)
             echo busybox-static gcc libc6-dev mmdebstrap umoci ;;
+        vm)
+            echo mmdebstrap qemu-system-x86 qemu-utils e2fsprogs util-linux procps ;;
         host)
             echo mmdebstrap systemd-container util-linux procps ;;
     esac
