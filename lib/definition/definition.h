@@ -11,9 +11,9 @@ typedef enum VmmChoice { VMM_AUTO, VMM_FIRECRACKER, VMM_EMBER } VmmChoice;
 
 /* A line of a pass-through section, as it goes into a generated unit: literally, continuation lines joined. */
 typedef struct PassThrough {
-        char *section;          /* "Unit", "Service", "Slice", "Install" */
-        char *key, *value;
-        char *file;             /* where it stood */
+        const char *section;    /* "Unit", "Service", "Slice", "Install"; static */
+        char *key, *value;      /* an empty value resets a list, as in any unit */
+        const char *file;       /* where it stood; one of Definition.files */
         unsigned line;
 } PassThrough;
 
@@ -44,8 +44,6 @@ typedef struct Definition {
         VmmChoice vmm;
         char *tenant;                   /* component of the slice's name; "default" */
 
-        uint64_t watchdog_usec;         /* of [Service] WatchdogSec=, for messages; kiln takes it from the unit */
-
         PassThrough *pass;
         size_t n_pass;
 } Definition;
@@ -56,14 +54,15 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Definition *, definition_free)
 /* What was wrong, for people: one line a problem, each "file:line: message" (or "file: message"). */
 typedef struct DefinitionErrors {
         char **lines;
+        size_t n_lines;
 } DefinitionErrors;
 void definition_errors_done(DefinitionErrors *e);
 #define _cleanup_definition_errors_ _cleanup_(definition_errors_done)
 
-/* Site defaults: inferno.conf and inferno.conf.d/ of all layout_config_dirs. */
+/* Site defaults: inferno.conf and inferno.conf.d/ of all layout_config_dirs, section [Inferno]. */
 typedef struct SiteConfig {
         char *kernel;                   /* Kernel= */
-        char *firecracker;              /* Firecracker=, /usr/bin/firecracker or where $PATH of the distribution has it */
+        char *firecracker;              /* Firecracker=, /usr/bin/firecracker */
         char *jailer;                   /* Jailer=, LAYOUT_JAILER */
         VmmChoice vmm;                  /* VMM= */
         unsigned vcpu_millis;           /* VCPUs= */
@@ -99,3 +98,18 @@ int definition_resolve_vmm(const Definition *d, const SiteConfig *site, VmmChoic
 
 /* For programs: logs each line of errors; returns r. */
 int definition_errors_log(const DefinitionErrors *e, int r);
+/* The exit code for a failure of the functions here: EXIT_BAD_DEFINITION where the definition is wrong or masked. */
+int definition_exit_code(int r);
+
+/* All definitions of the search path at once, for those who read them all (generator): each folder is listed once. */
+typedef struct DefinitionSet DefinitionSet;
+
+/* Wrong names are lines of errors, and left out. Names are sorted. A name of which there are only drop-ins, or whose file is masked,
+ * is in the set, and loading it gives -ENOENT or -ERFKILL. */
+int definition_set_new(DefinitionSet **ret, DefinitionErrors *errors);
+DefinitionSet *definition_set_free(DefinitionSet *s);
+DEFINE_TRIVIAL_CLEANUP_FUNC(DefinitionSet *, definition_set_free)
+size_t definition_set_size(const DefinitionSet *s);
+const char *definition_set_name(const DefinitionSet *s, size_t i);
+/* As definition_load(). */
+int definition_set_load(const DefinitionSet *s, size_t i, const SiteConfig *site, Definition **ret, DefinitionErrors *errors);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <ctype.h>
+
+#include "base/str.h"
+#include "definition/pass-through.h"
+#include "definition/words.h"
+
+enum { UNIT_NAME_MAX = 255 };
+
+bool unit_name_is_valid(const char *s) {
+        static const char *const types[] = { "service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope" };
+        const char *dot = strrchr(s, '.'), *at = strchr(s, '@');
+        bool known = false;
+
+        if (!dot || dot == s || strlen(s) > UNIT_NAME_MAX)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                known = known || streq(dot + 1, types[i]);
+        for (const char *p = s; p < dot; p++)
+                if (!isalnum((unsigned char) *p) && !strchr(":-_.\\@", *p))
+                        return false;
+        return known && at != s && (!at || at + 1 < dot);
+}
+
+/* Keys of [Service] on which a VM's unit stands. All others are the administrator's. */
+static const struct {
+        const char *key, *reason;
+} refused_service_keys[] = {
+        { "Type", "A VM's unit is Type=notify: kiln tells systemd when the guest is ready." },
+        { "NotifyAccess", "kiln's notifications need NotifyAccess= as it is." },
+        { "ExecStart", "ExecStart= runs the VM and cannot be replaced; commands before and after it go to ExecStartPre=, ExecStartPost= and ExecStopPost=." },
+        { "ExecReload", "A VM cannot be reloaded." },
+        { "BusName", "A VM's unit is Type=notify, without a bus name." },
+        { "PIDFile", "A VM's unit is Type=notify, without a PID file." },
+        { "GuessMainPID", "A VM's main process is known." },
+        { "RemainAfterExit", "A VM's unit is active exactly as long as the VM runs." },
+        { "User", "The unit starts as root, and each VM has a user of its own below that; for the user in the guest there is User= in [VM]." },
+        { "Group", "The unit starts as root, and each VM has a group of its own below that; for the group in the guest there is User= in [VM]." },
+        { "DynamicUser", "The unit starts as root, and each VM has a user of its own below that." },
+        { "RootDirectory", "The VM has a root directory of its own, the jail." },
+        { "RootImage", "The VM has a root directory of its own, the jail." },
+        { "BindPaths", "BindPaths= carries the notification and journal sockets into the jail." },
+        { "BindReadOnlyPaths", "Nothing can be bound into the jail, which is the same for every start of a version." },
+        { "EnvironmentFile", "EnvironmentFile= of the unit says which version of the VM to start; for the guest's environment there is EnvironmentFile= in [VM]." },
+        { "KillMode", "KillMode= is mixed, so that kiln can stop the guest before anything is killed." },
+        { "Slice", "The VM's slice follows from Tenant= in [VM]; limits go to [Slice]." },
+        { "PrivateNetwork", "The VM's network interface is in the host's network namespace." },
+        { "NetworkNamespacePath", "The VM's network interface is in the host's network namespace." },
+};
+
+static bool key_is_sane(const char *key) {
+        if (!isalpha((unsigned char) key[0]))
+                return false;
+        for (; *key; key++)
+                if (!isalnum((unsigned char) *key) && *key != '-')
+                        return false;
+        return true;
+}
+
+static const char *check_service(const char *key, const char *value) {
+        for (size_t i = 0; i < ELEMENTSOF(refused_service_keys); i++)
+                if (streq(refused_service_keys[i].key, key))
+                        return refused_service_keys[i].reason;
+        if (isempty(value) && (streq(key, "ExecStartPre") || streq(key, "ExecStopPost")))
+                return "Inferno's own steps before the start and after the end cannot be taken away.";
+        return NULL;
+}
+
+/* The generator makes symbolic links of these, for which systemctl enable would expand specifiers: there are none here. */
+static const char *check_install(const char *key, const char *value) {
+        _cleanup_strv_ char **names = NULL;
+        const char *reason;
+
+        if (streq(key, "Also") || streq(key, "DefaultInstance"))
+                return "Each VM is enabled by its own definition alone.";
+        if (!streq(key, "WantedBy") && !streq(key, "RequiredBy") && !streq(key, "UpheldBy") && !streq(key, "Alias"))
+                return "Unknown key in [Install]; there are WantedBy=, RequiredBy=, UpheldBy= and Alias=.";
+        if (words_split(value, &names, &reason) < 0)
+                return "Wanted are names of units.";
+        STRV_FOREACH(n, names) {
+                if (!unit_name_is_valid(*n))
+                        return "Wanted are names of units such as multi-user.target, without specifiers.";
+                if (streq(key, "Alias") && !endswith(*n, ".service"))
+                        return "An alias of a VM's unit ends in .service.";
+        }
+        return NULL;
+}
+
+const char *pass_through_check(const char *section, const char *key, const char *value) {
+        if (!key_is_sane(key))
+                return "Keys are letters, digits and hyphens.";
+        if (streq(section, "Service"))
+                return check_service(key, value);
+        if (streq(section, "Install"))
+                return check_install(key, value);
+        return NULL;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "definition/ini.h"
+#include "definition/problems.h"
+#include "definition/search.h"
+#include "layout/layout.h"
+
+enum { DROPINS_MAX = 1000 };
+
+int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *errors) {
+        SearchPath s = { .dirs = dirs };
+        int r = 0;
+
+        for (; dirs[s.n]; s.n++) {
+                _cleanup_free_ char *path = layout_path(dirs[s.n]);
+
+                s.fds[s.n] = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+                if (!path)
+                        r = -ENOMEM;
+                else if (s.fds[s.n] < 0 && errno != ENOENT)
+                        r = problems_add(errors, "%s: %s", path, problems_read_error(negative_errno()));
+        }
+        if (r == -ENOMEM) {
+                search_close(&s);
+                return r;
+        }
+        *ret = s;
+        return 0;
+}
+
+void search_close(SearchPath *s) {
+        for (size_t i = 0; i < s->n; i++)
+                s->fds[i] = safe_close(s->fds[i]);
+        s->n = 0;
+}
+
+static bool is_null_device(const struct stat *st) {
+        return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3);
+}
+
+/* Another tree need not have a /dev/null, so the text of the link counts too. */
+static bool link_is_mask(int dir_fd, const char *name) {
+        char target[sizeof("/dev/null")];
+        ssize_t n = readlinkat(dir_fd, name, target, sizeof(target));
+
+        return n == sizeof(target) - 1 && memcmp(target, "/dev/null", (size_t) n) == 0;
+}
+
+bool search_is_mask(const SearchPath *s, size_t dir, const char *name) {
+        struct stat st;
+
+        return link_is_mask(s->fds[dir], name) || (fstatat(s->fds[dir], name, &st, 0) >= 0 && is_null_device(&st));
+}
+
+/* A symlink of the other tree is meant from the root of that tree. */
+static int open_link(int dir_fd, const char *path, const char *name) {
+        _cleanup_close_ int root_fd = -EBADF;
+        const char *root = layout_root();
+        struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT };
+        long fd;
+
+        if (isempty(root)) {
+                fd = openat(dir_fd, name, (int) how.flags);
+                return fd < 0 ? negative_errno() : (int) fd;
+        }
+        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0)
+                return negative_errno();
+        fd = syscall(SYS_openat2, root_fd, path + strlen(root) + 1, &how, sizeof(how));
+        return fd < 0 ? negative_errno() : (int) fd;
+}
+
+/* -ENOENT, -ERFKILL, or what is wrong with the file. `path` is where the name in dir_fd is, for symlinks. */
+static int read_config_file(int dir_fd, const char *path, const char *name, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        struct stat st;
+        ssize_t n;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+        if (fd < 0 && errno == ELOOP) {
+                if (link_is_mask(dir_fd, name))
+                        return -ERFKILL;
+                fd = open_link(dir_fd, path, name);
+                if (fd == -ENOENT)
+                        return -ENOLINK;
+                if (fd < 0)
+                        return fd;
+        }
+        if (fd < 0)
+                return negative_errno();
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if (is_null_device(&st))
+                return -ERFKILL;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -EBADF;
+        if (st.st_size > INI_FILE_MAX)
+                return -EFBIG;
+
+        /* One byte more than there should be, so that one read sees the end too; a file that grows meanwhile is refused or cut off
+         * where it was, as any reader of a file that is being written sees it. */
+        text = malloc((size_t) st.st_size + 2);
+        if (!text)
+                return -ENOMEM;
+        n = read_full(fd, text, (size_t) st.st_size + 1);
+        if (n < 0)
+                return (int) n;
+        if (n > INI_FILE_MAX)
+                return -EFBIG;
+        text[n] = 0;
+        *ret = TAKE_PTR(text);
+        *ret_size = (size_t) n;
+        return 0;
+}
+
+/* A lack of the machine is no fault of the definition. */
+static bool is_fatal(int r) {
+        return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
+typedef struct Dropin {
+        char *name;
+        size_t dir;
+        int fd;                 /* borrowed: of its NAME.d */
+} Dropin;
+
+typedef struct DropinList {
+        Dropin *items;
+        size_t n;
+        int fds[SEARCH_DIRS_MAX];
+} DropinList;
+
+static void dropin_list_done(DropinList *l) {
+        for (size_t i = 0; i < l->n; i++)
+                free(l->items[i].name);
+        free(l->items);
+        for (size_t i = 0; i < SEARCH_DIRS_MAX; i++)
+                safe_close(l->fds[i]);
+}
+
+static int compare_dropins(const void *a, const void *b) {
+        const Dropin *x = a, *y = b;
+        int k = strcmp(x->name, y->name);
+
+        return k != 0 ? k : (x->dir > y->dir) - (x->dir < y->dir);
+}
+
+/* Adds the names of one NAME.d. */
+static int list_dropins(DropinList *l, size_t dir, int dir_fd, const char *name) {
+        struct dirent *de;
+        int fd, dup_fd;
+        DIR *d;
+        int r = 0;
+
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return errno == ENOENT ? 0 : negative_errno();
+        l->fds[dir] = fd;
+        dup_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (dup_fd < 0)
+                return negative_errno();
+        d = fdopendir(dup_fd);
+        if (!d) {
+                r = negative_errno();
+                safe_close(dup_fd);
+                return r;
+        }
+        for (;;) {
+                Dropin *slot;
+
+                errno = 0;
+                de = readdir(d);
+                if (!de) {
+                        if (errno > 0)
+                                r = negative_errno();
+                        break;
+                }
+                if (de->d_name[0] == '.' || !endswith(de->d_name, ".conf"))
+                        continue;
+                if (l->n >= DROPINS_MAX) {
+                        r = -E2BIG;
+                        break;
+                }
+                slot = GREEDY_APPEND(l->items, l->n);
+                if (!slot) {
+                        r = -ENOMEM;
+                        break;
+                }
+                *slot = (Dropin) { .name = strdup(de->d_name), .dir = dir, .fd = fd };
+                if (!slot->name) {
+                        r = -ENOMEM;
+                        break;
+                }
+                l->n++;
+        }
+        (void) closedir(d);
+        return r;
+}
+
+static int load_dropins(const SearchPath *s, const char *name, unsigned dirs, SearchFileFunc func, void *userdata, DefinitionErrors *errors) {
+        _cleanup_(dropin_list_done) DropinList l = { .fds = { -EBADF, -EBADF, -EBADF, -EBADF } };
+        char folder[NAME_MAX + 3];
+        int result = 0, r;
+
+        if (snprintf(folder, sizeof(folder), "%s.d", name) >= (int) sizeof(folder))
+                return 0;
+        for (size_t i = 0; i < s->n; i++) {
+                if (s->fds[i] < 0 || !(dirs & 1U << i))
+                        continue;
+                r = list_dropins(&l, i, s->fds[i], folder);
+                if (is_fatal(r))
+                        return r;
+                if (r < 0)
+                        result = problems_add(errors, "%s%s/%s: %s", layout_root(), s->dirs[i], folder,
+                                              r == -E2BIG ? "There are more than 1000 drop-ins." : problems_read_error(r));
+        }
+        if (l.n > 1)
+                qsort(l.items, l.n, sizeof(Dropin), compare_dropins);
+
+        for (size_t i = 0; i < l.n; i++) {
+                const Dropin *d = l.items + i;
+                _cleanup_free_ char *path = NULL, *text = NULL;
+                size_t size;
+
+                if (i > 0 && streq(d[-1].name, d->name))
+                        continue;
+                path = strf("%s%s/%s/%s", layout_root(), s->dirs[d->dir], folder, d->name);
+                if (!path)
+                        return -ENOMEM;
+                r = read_config_file(d->fd, path, d->name, &text, &size);
+                if (r == -ERFKILL || r == -ENOENT)
+                        continue;
+                if (is_fatal(r))
+                        return r;
+                r = r < 0 ? problems_add(errors, "%s: %s", path, problems_read_error(r)) : func(userdata, path, text, size);
+                if (r < 0 && r != -EINVAL)
+                        return r;
+                if (r < 0)
+                        result = r;
+        }
+        return result;
+}
+
+int search_load(const SearchPath *s, const char *name, SearchHint hint, bool dropins_alone, SearchFileFunc func, void *userdata,
+                DefinitionErrors *errors) {
+        int result = -ENOENT, r;
+
+        for (size_t i = 0; i < s->n && result == -ENOENT; i++) {
+                _cleanup_free_ char *path = NULL, *text = NULL;
+                size_t size;
+
+                if (s->fds[i] < 0 || !(hint.main & 1U << i))
+                        continue;
+                path = strf("%s%s/%s", layout_root(), s->dirs[i], name);
+                if (!path)
+                        return -ENOMEM;
+                result = read_config_file(s->fds[i], path, name, &text, &size);
+                if (is_fatal(result))
+                        return result;
+                if (result >= 0)
+                        result = func(userdata, path, text, size);
+                else if (result != -ENOENT && result != -ERFKILL)
+                        result = problems_add(errors, "%s: %s", path, problems_read_error(result));
+                if (result < 0 && result != -EINVAL && result != -ENOENT && result != -ERFKILL)
+                        return result;
+        }
+        if ((result == -ENOENT || result == -ERFKILL) && !dropins_alone)
+                return result;
+        r = load_dropins(s, name, hint.dropins, func, userdata, errors);
+        return r < 0 ? r : result == -EINVAL ? result : 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "definition/definition.h"
+#include "definition/pass-through.h"
+#include "definition/words.h"
+#include "layout/layout.h"
+#include "test.h"
+
+static char root[] = "/tmp/test-definition.XXXXXX";
+static int root_fd = -EBADF;
+
+static void put(const char *path, const char *text) {
+        assert_ok(mkdir_parent_of_at(root_fd, path, 0755));
+        assert_ok(write_file_atomic_at(root_fd, path, text, strlen(text), 0644, 0));
+}
+
+static int setup(void **state) {
+        strcpy(root + strlen(root) - 6, "XXXXXX");
+        assert_non_null(mkdtemp(root));
+        root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(root_fd);
+        assert_ok(layout_set_root(root));
+        return 0;
+}
+
+static int teardown(void **state) {
+        layout_set_root(NULL);
+        root_fd = safe_close(root_fd);
+        return remove_tree_at(AT_FDCWD, root);
+}
+
+static int load(const char *name, Definition **ret, DefinitionErrors *e) {
+        _cleanup_site_config_ SiteConfig site = {};
+
+        assert_ok(site_config_load(&site, e));
+        return definition_load(name, &site, ret, e);
+}
+
+/* The text as web.vm is wrong, and its only problem is this one, with the root's path before it. */
+static void assert_problem(const char *text, size_t size, const char *expected) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        assert_ok(mkdir_parents_at(root_fd, "etc/inferno/vms", 0755));
+        assert_ok(write_file_atomic_at(root_fd, "etc/inferno/vms/web.vm", text, size, 0644, 0));
+        assert_error(load("web", &d, &e), EINVAL);
+        assert_int_equal(strv_length(e.lines), 1);
+        assert_non_null(startswith(e.lines[0], root));
+        assert_string_equal(e.lines[0] + strlen(root), expected);
+        assert_null(d);
+}
+#define ASSERT_PROBLEM(text, expected) assert_problem(text, sizeof(text) - 1, "/etc/inferno/vms/web.vm" expected)
+
+static void test_everything(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        put("etc/inferno/vms/web.vm",
+            "# a comment\n"
+            "[VM]\n"
+            "Image = docker.io/library/nginx:1.25\n"
+            "Pull=always\n"
+            "Command=nginx -g 'daemon off;' \\\n"
+            "# a comment in the middle\n"
+            "   \"%i $HOME\" a\\x41\n"
+            "Entrypoint=\"\"\n"
+            "Environment=A=1 \"B=2 3\"\n"
+            "Environment=C='x'\n"
+            "EnvironmentFile=-/etc/web.env\n"
+            "User=www:1000\n"
+            "VCPUs=0.5\n"
+            "Memory=1.5G\n"
+            "KernelArgs=quiet loglevel=3\n"
+            "DNS=192.0.2.1 2001:db8::1\n"
+            "AddHost=db:192.0.2.7 six:2001:db8::2\n"
+            "StopSignal=QUIT\n"
+            "StopTimeout=1min 30s\n"
+            "Root=persistent\n"
+            "RootSize=2G\n"
+            "VMM=ember\n"
+            "Tenant=acme\n"
+            "[Unit]\n"
+            "After=db.service\n"
+            "[Service]\n"
+            "Restart=on-failure\n"
+            "ExecStartPre=/bin/echo %n\n"
+            "[Slice]\n"
+            "MemoryHigh=1G\n"
+            "[Install]\n"
+            "WantedBy=multi-user.target\n");
+        assert_ok(load("web", &d, &e));
+        assert_int_equal(e.n_lines, 0);
+        assert_string_equal(d->image, "docker.io/library/nginx:1.25");
+        assert_int_equal(d->pull, PULL_ALWAYS);
+        assert_int_equal(strv_length(d->command), 5);
+        assert_string_equal(d->command[2], "daemon off;");
+        assert_string_equal(d->command[3], "%i $HOME");
+        assert_string_equal(d->command[4], "aA");
+        assert_non_null(d->entrypoint);
+        assert_int_equal(strv_length(d->entrypoint), 0);
+        assert_int_equal(strv_length(d->environment), 3);
+        assert_string_equal(d->environment[1], "B=2 3");
+        assert_string_equal(d->environment[2], "C=x");
+        assert_string_equal(d->environment_files[0], "-/etc/web.env");
+        assert_string_equal(d->hostname, "web");
+        assert_int_equal(d->vcpu_millis, 500);
+        assert_true(d->memory == MIB(1536));
+        assert_string_equal(d->kernel, LAYOUT_KERNEL);
+        assert_int_equal(d->stop_signal, 3);
+        assert_true(d->stop_timeout_usec == 90 * USEC_PER_SEC);
+        assert_int_equal(d->root, ROOT_PERSISTENT);
+        assert_int_equal(d->vmm, VMM_EMBER);
+        assert_string_equal(d->tenant, "acme");
+        assert_int_equal(d->n_pass, 5);
+        assert_string_equal(d->pass[2].section, "Service");
+        assert_string_equal(d->pass[2].key, "ExecStartPre");
+        assert_string_equal(d->pass[2].value, "/bin/echo %n");
+        assert_int_equal(d->pass[2].line, 28);
+}
+
+static void test_problems(void **state) {
+        ASSERT_PROBLEM("[VM]\nImage=a\nMemroy=1G\n", ":3: Memroy=: Unknown key in [VM].");
+        ASSERT_PROBLEM("[VM]\nImage=a\nImage=b\n", ":3: Image=: This key is given twice in one file.");
+        ASSERT_PROBLEM("[VM]\nMemory=1G\n", ": Image= is missing in [VM].");
+        ASSERT_PROBLEM("", ": Image= is missing in [VM].");
+        ASSERT_PROBLEM("[VM]\nImage=a\nMemory=1X\n",
+                       ":3: Memory=1X: wanted is a size of whole MiB such as 512M or 1.5G, from 32M to 16T");
+        ASSERT_PROBLEM("[VM]\nImage=a\nMemory=99999999999999999999G\n",
+                       ":3: Memory=99999999999999999999G: wanted is a size of whole MiB such as 512M or 1.5G, from 32M to 16T");
+        ASSERT_PROBLEM("[VM]\nImage=a\nVCPUs=33\n", ":3: VCPUs=33: wanted is a number from 0.01 to 32, with three decimals at most");
+        ASSERT_PROBLEM("[VM]\nImage=a\nCommand=\"a\n", ":3: Command=\"a: a double quote is not closed");
+        ASSERT_PROBLEM("[VM]\nImage=a\nEnvironment=1=2\n",
+                       ":3: Environment=1=2: wanted are words NAME=VALUE, quoted where a value has white space");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Vm]\nX=1\n", ":3: [Vm]: Unknown section; there are [VM], [Unit], [Service], [Slice] and [Install].");
+        ASSERT_PROBLEM("Image=a\n", ":1: Assignment before the first [Section].");
+        ASSERT_PROBLEM("[VM]\nImage=a\nrubbish\n", ":3: Neither a [Section] nor a Key=value.");
+        ASSERT_PROBLEM("[VM]\r\nImage=a\r\n", ":1: The line ends in CR LF: save the file with Unix line ends (LF).");
+        ASSERT_PROBLEM("\xef\xbb\xbf[VM]\nImage=a\n", ":1: The file begins with a byte order mark (BOM): save it as UTF-8 without one.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n\0\n", ":3: NUL byte: this is not a text file.");
+        ASSERT_PROBLEM("[VM]\nImage=a\nUser=x\xff\n", ":3: The line is not valid UTF-8.");
+        ASSERT_PROBLEM("[VM]\nImage=a\nUser=x\\", ":3: The file ends in a continuation line: remove the last backslash.");
+        ASSERT_PROBLEM("[VM]\nImage=a\nUser=x\\\n# c\n", ":3: The file ends in a continuation line: remove the last backslash.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nType=simple\n",
+                       ":4: Type=simple: A VM's unit is Type=notify: kiln tells systemd when the guest is ready.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Install]\nWantedBy=../x.target\n",
+                       ":4: WantedBy=../x.target: Wanted are names of units such as multi-user.target, without specifiers.");
+}
+
+static void test_long_line(void **state) {
+        size_t n = 300 * 1024;
+        _cleanup_free_ char *text = malloc(n);
+        int k = snprintf(text, n, "[VM]\nImage=a\nUser=");
+
+        memset(text + k, 'x', n - (size_t) k);
+        assert_problem(text, n, "/etc/inferno/vms/web.vm:3: The line is longer than 64 KiB.");
+}
+
+static void test_all_problems_are_told(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        put("etc/inferno/vms/web.vm", "[VM]\nImage=a\nA=1\nB=2\n[Nope]\nC=3\n");
+        put("run/inferno/vms/web.vm.d/x.conf", "[VM]\nD=4\n");
+        assert_error(load("web", &d, &e), EINVAL);
+        assert_int_equal(e.n_lines, 4);
+        assert_string_equal(e.lines[3] + strlen(root), "/run/inferno/vms/web.vm.d/x.conf:2: D=: Unknown key in [VM].");
+}
+
+static void test_precedence(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL, *masked = NULL;
+
+        put("usr/lib/inferno/vms/web.vm", "[VM]\nImage=vendor\n");
+        put("etc/inferno/vms/web.vm", "[VM]\nImage=local\nEnvironment=A=1\nMemory=64M\n");
+        put("usr/lib/inferno/vms/web.vm.d/10.conf", "[VM]\nMemory=128M\n");
+        put("usr/lib/inferno/vms/web.vm.d/20.conf", "[VM]\nUser=vendor\n");
+        put("etc/inferno/vms/web.vm.d/20.conf", "[VM]\nUser=local\n");
+        put("usr/lib/inferno/vms/web.vm.d/30.conf", "[VM]\nWorkingDirectory=/no\n");
+        assert_ok(symlinkat("/dev/null", root_fd, "etc/inferno/vms/web.vm.d/30.conf"));
+        put("run/inferno/vms/web.vm.d/40.conf", "[VM]\nEnvironment=\nEnvironment=B=2\n");
+        assert_ok(load("web", &d, &e));
+        assert_string_equal(d->image, "local");
+        assert_true(d->memory == MIB(128));
+        assert_string_equal(d->user, "local");
+        assert_null(d->working_directory);
+        assert_int_equal(strv_length(d->environment), 1);
+        assert_string_equal(d->environment[0], "B=2");
+        assert_int_equal(strv_length(d->files), 4);
+
+        assert_ok(unlinkat(root_fd, "etc/inferno/vms/web.vm", 0));
+        assert_ok(symlinkat("/dev/null", root_fd, "etc/inferno/vms/web.vm"));
+        assert_error(load("web", &masked, &e), ERFKILL);
+        assert_error(load("nobody", &masked, &e), ENOENT);
+        assert_error(load("../web", &masked, &e), EINVAL);
+}
+
+static void test_odd_files(void **state) {
+        static const struct {
+                const char *name, *problem;
+        } cases[] = {
+                { "dir", "This is a directory, not a file." },
+                { "loop", "The symbolic link leads to itself." },
+                { "dangling", "The symbolic link leads to a file that does not exist." },
+                { "fifo", "This is not a regular file." },
+        };
+
+        assert_ok(mkdir_parents_at(root_fd, "etc/inferno/vms/dir.vm", 0755));
+        assert_ok(symlinkat("loop.vm", root_fd, "etc/inferno/vms/loop.vm"));
+        assert_ok(symlinkat("nowhere.vm", root_fd, "etc/inferno/vms/dangling.vm"));
+        assert_ok(mkfifoat(root_fd, "etc/inferno/vms/fifo.vm", 0644));
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_definition_errors_ DefinitionErrors e = {};
+                _cleanup_(definition_freep) Definition *d = NULL;
+
+                assert_error(load(cases[i].name, &d, &e), EINVAL);
+                assert_int_equal(e.n_lines, 1);
+                assert_true(endswith(e.lines[0], cases[i].problem));
+        }
+}
+
+static void test_enumerate(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_strv_ char **names = NULL;
+
+        put("etc/inferno/vms/b.vm", "");
+        put("usr/lib/inferno/vms/b.vm", "");
+        put("usr/lib/inferno/vms/a.vm", "");
+        put("usr/lib/inferno/vms/masked.vm", "");
+        put("etc/inferno/vms/only.vm.d/x.conf", "");
+        put("etc/inferno/vms/-x.vm", "");
+        put("etc/inferno/vms/note.txt", "");
+        assert_ok(symlinkat("/dev/null", root_fd, "etc/inferno/vms/masked.vm"));
+        assert_ok(definition_enumerate(&names, &e));
+        assert_int_equal(strv_length(names), 2);
+        assert_string_equal(names[0], "a");
+        assert_string_equal(names[1], "b");
+        assert_int_equal(e.n_lines, 1);
+}
+
+static void test_site_config(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_site_config_ SiteConfig c = {}, none = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        assert_ok(site_config_load(&none, &e));
+        assert_true(none.memory == MIB(256));
+        assert_string_equal(none.network, "172.16.0.0/12");
+
+        put("etc/inferno/inferno.conf", "[Inferno]\nMemory=512M\nUIDRange=200000-200099\nDNS=192.0.2.1\n");
+        put("usr/lib/inferno/inferno.conf.d/50.conf", "[Inferno]\nNetwork=10.0.0.0/8\n");
+        assert_ok(site_config_load(&c, &e));
+        assert_true(c.memory == MIB(512));
+        assert_int_equal(c.uid_base, 200000);
+        assert_int_equal(c.uid_count, 100);
+        assert_string_equal(c.network, "10.0.0.0/8");
+
+        put("etc/inferno/vms/web.vm", "[VM]\nImage=a\nMemory=\n");
+        assert_ok(definition_load("web", &c, &d, &e));
+        assert_true(d->memory == MIB(512));
+        assert_string_equal(d->dns[0], "192.0.2.1");
+
+        put("etc/inferno/inferno.conf", "[Inferno]\nNetwork=10.0.0.1/8\nUIDRange=5-1\nNope=1\n");
+        assert_error(site_config_load(&none, &e), EINVAL);
+        assert_int_equal(e.n_lines, 3);
+}
+
+static void test_words(void **state) {
+        static const struct {
+                const char *in, *joined;        /* words with "|" between them */
+        } good[] = {
+                { "", "" },
+                { "  a  b\t", "a|b" },
+                { "'a b'c \"d\\\"e\"", "a bc|d\"e" },
+                { "\\x41\\101\\u00e4\\s.", "AA\xc3\xa4 ." },
+                { "'' \"\"", "|" },
+        };
+        static const char *const bad[] = { "'a", "\"", "\\", "\\q", "\\x4", "\\000", "\\400", "\\ud800", "\\xff" };
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                _cleanup_strv_ char **v = NULL;
+                _cleanup_strbuf_ StrBuf b = {};
+                const char *reason;
+
+                assert_ok(words_split(good[i].in, &v, &reason));
+                for (size_t k = 0; v[k]; k++)
+                        strbuf_addf(&b, "%s%s", k > 0 ? "|" : "", v[k]);
+                assert_string_equal(b.data ?: "", good[i].joined);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                char **v = NULL;
+                const char *reason = NULL;
+
+                assert_error(words_split(bad[i], &v, &reason), EINVAL);
+                assert_non_null(reason);
+        }
+}
+
+static void test_unit_names(void **state) {
+        assert_true(unit_name_is_valid("multi-user.target"));
+        assert_true(unit_name_is_valid("a@b.service"));
+        assert_false(unit_name_is_valid("a@.service"));
+        assert_false(unit_name_is_valid("../a.service"));
+        assert_false(unit_name_is_valid("a.txt"));
+        assert_false(unit_name_is_valid("%n.service"));
+        assert_false(unit_name_is_valid(".service"));
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_problems, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_all_problems_are_told, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_odd_files, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_enumerate, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_site_config, setup, teardown),
+                cmocka_unit_test(test_words),
+                cmocka_unit_test(test_unit_names),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
