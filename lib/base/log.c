@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,6 +18,8 @@ static LogTarget log_target = LOG_TARGET_STDERR;
 static int log_max_level = LOG_INFO;
 static int log_kmsg_fd = -EBADF;
 static bool log_with_prefix = false;
+static LogFunc log_func = NULL;
+static void *log_func_userdata = NULL;
 
 static const char *const level_names[] = { "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug" };
 
@@ -32,13 +36,21 @@ const char *log_level_to_string(int level) {
         return level >= 0 && level < (int) ELEMENTSOF(level_names) ? level_names[level] : NULL;
 }
 
-/* sd_journal_stream(5): $JOURNAL_STREAM is "device:inode" of the descriptor that journald reads. */
+/* systemd.exec(5): $JOURNAL_STREAM is "device:inode" of the descriptor that journald reads. Where a jailer has cleared the
+ * environment, the name of the other end tells as much. */
 static bool stderr_is_journal(void) {
         const char *e = getenv("JOURNAL_STREAM");
         unsigned long long dev, ino;
         struct stat st;
 
-        if (!e || sscanf(e, "%llu:%llu", &dev, &ino) != 2)
+        if (!e) {
+                struct sockaddr_un sa = {};
+                socklen_t n = sizeof(sa) - 1;
+
+                return getpeername(STDERR_FILENO, (struct sockaddr *) &sa, &n) >= 0 && sa.sun_family == AF_UNIX &&
+                       strcmp(sa.sun_path, "/run/systemd/journal/stdout") == 0;
+        }
+        if (sscanf(e, "%llu:%llu", &dev, &ino) != 2)
                 return false;
         return fstat(STDERR_FILENO, &st) >= 0 && st.st_dev == dev && st.st_ino == ino;
 }
@@ -65,6 +77,11 @@ int log_get_max_level(void) {
         return log_max_level;
 }
 
+void log_set_function(LogFunc func, void *userdata) {
+        log_func = func;
+        log_func_userdata = userdata;
+}
+
 int log_internal(int level, int error, const char *format, ...) {
         char head[64], line[LINE_BYTES_MAX];
         int saved = errno, fd = STDERR_FILENO;
@@ -81,6 +98,12 @@ int log_internal(int level, int error, const char *format, ...) {
         n = strlen(line);
         if (n == sizeof(line) - 1)
                 memcpy(line + n - 3, "...", 3);
+
+        if (log_func) {
+                log_func(level, line, log_func_userdata);
+                errno = saved;
+                return -error;
+        }
 
         if (log_target == LOG_TARGET_KMSG && log_kmsg_fd >= 0) {
                 fd = log_kmsg_fd;

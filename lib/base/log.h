@@ -14,6 +14,12 @@ typedef enum LogTarget {
 /* Takes the name that begins each line from argv[0], the level from $INFERNO_LOG_LEVEL (a name or 0..7). */
 void log_setup(const char *argv0, LogTarget target);
 void log_set_max_level(int level);
+
+/* Hands all lines (without newline) to a function instead, as kiln does once it talks to the journal itself; NULL: back to the
+ * target. The function must not log. */
+typedef void (*LogFunc)(int level, const char *line, void *userdata);
+void log_set_function(LogFunc func, void *userdata);
+
 /* "err", "debug", "6", as systemd has them; -EINVAL. And back: NULL where there is no such level. */
 int log_level_from_string(const char *s);
 const char *log_level_to_string(int level);

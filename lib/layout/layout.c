@@ -112,5 +112,5 @@ char *layout_tap_name(unsigned subnet_index) {
 }
 
 char *layout_tap_altname(const char *vm) {
-        return strf("tap_inferno_%s", vm);
+        return strf(LAYOUT_TAP_ALTNAME_PREFIX "%s", vm);
 }

@@ -25,6 +25,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_BUNDLES_DIR LAYOUT_STATE_DIR "/bundles"          /* <sha256>/…: an ELF program with all that it needs */
 #define LAYOUT_VMS_DIR LAYOUT_STATE_DIR "/vms"                  /* also the jailer's --chroot-base-dir */
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
+#define LAYOUT_NET_LOCK LAYOUT_RUN_DIR "/lock/net.lock"         /* held while nftables and the list of active VMs change together */
 #define LAYOUT_LIBEXEC_DIR "/usr/libexec/inferno"
 #define LAYOUT_KERNEL "/usr/lib/inferno/vmlinux"                /* default of Kernel= */
 #define LAYOUT_INIT "/usr/lib/inferno/init"                     /* the guest's PID 1 */
@@ -67,4 +68,5 @@ char *layout_slice_name(const char *tenant, const char *vm);    /* inferno-<tena
 
 /* Network. The TAP's name from the number of the /30 (0 … 2^18-1): "inf0" … ; the alternative name "tap_inferno_<vm>". */
 char *layout_tap_name(unsigned subnet_index);
+#define LAYOUT_TAP_ALTNAME_PREFIX "tap_inferno_"
 char *layout_tap_altname(const char *vm);

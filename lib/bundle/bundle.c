@@ -1,0 +1,756 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dirent.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "bundle/bundle-internal.h"
+#include "bundle/bundle.h"
+#include "bundle/elf-file.h"
+#include "layout/layout.h"
+
+enum {
+        ENTRIES_MAX = 4096,
+        INPUTS_MAX = 16384,
+        OBJECTS_MAX = 512,              /* of one program */
+        SYMLINKS_MAX = 40,              /* on the way to one file, as the kernel has it */
+        CONFIG_SIZE_MAX = 64 * 1024,
+        CONFIG_DEPTH_MAX = 8,
+        CONFIG_DIRS_MAX = 256,
+};
+
+int bundle_fail(char **ret_error, int r, const char *format, ...) {
+        va_list ap;
+
+        if (ret_error) {
+                free(*ret_error);
+                va_start(ap, format);
+                if (vasprintf(ret_error, format, ap) < 0)
+                        *ret_error = NULL;
+                va_end(ap);
+        }
+        return r;
+}
+
+int bundle_open_root(void) {
+        int fd = open(*layout_root() ? layout_root() : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 ? negative_errno() : fd;
+}
+
+int bundle_open_in_root(int root_fd, const char *path, int flags) {
+        struct open_how how = { .flags = (uint64_t) (flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+        long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+
+        return fd < 0 ? negative_errno() : (int) fd;
+}
+
+static bool is_absence(int r) {
+        return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
+int bundle_stat_input(int root_fd, InputType type, const char *path, BundleInput *ret) {
+        struct stat st;
+
+        if (type == INPUT_ABSENT) {
+                _cleanup_close_ int fd = bundle_open_in_root(root_fd, path, O_PATH);
+
+                if (fd >= 0)
+                        return 0;
+                if (!is_absence(fd))
+                        return fd;
+                *ret = (BundleInput) { .type = type };
+                return 1;
+        }
+        /* The paths of the others have no symlinks on their way. */
+        if (fstatat(root_fd, path + 1, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return is_absence(negative_errno()) ? 0 : negative_errno();
+        if (type == INPUT_FILE ? !S_ISREG(st.st_mode) : type == INPUT_LINK ? !S_ISLNK(st.st_mode) : !S_ISDIR(st.st_mode))
+                return 0;
+        *ret = (BundleInput) {
+                .type = type,
+                .size = type == INPUT_FILE ? (uint64_t) st.st_size : 0,
+                .mtime_nsec = (uint64_t) st.st_mtim.tv_sec * NSEC_PER_SEC + (uint64_t) st.st_mtim.tv_nsec,
+                .inode = st.st_ino,
+        };
+        return 1;
+}
+
+void bundle_inputs_free(BundleInput *inputs, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                free(inputs[i].path);
+        free(inputs);
+}
+
+Bundle *bundle_free(Bundle *b) {
+        if (!b)
+                return NULL;
+        safe_close(b->root_fd);
+        for (size_t i = 0; i < b->n_entries; i++) {
+                free(b->entries[i].target);
+                free(b->entries[i].source);
+                free(b->entries[i].link);
+        }
+        free(b->entries);
+        bundle_inputs_free(b->inputs, b->n_inputs);
+        strv_free(b->config_dirs);
+        free(b->loader_dir);
+        free(b);
+        return NULL;
+}
+
+const BundleEntry *bundle_entries(const Bundle *b, size_t *ret_n) {
+        *ret_n = b->n_entries;
+        return b->entries;
+}
+
+static int add_input(Bundle *b, InputType type, const char *path) {
+        BundleInput input, *slot;
+        int r;
+
+        for (size_t i = 0; i < b->n_inputs; i++)
+                if (b->inputs[i].type == type && streq(b->inputs[i].path, path))
+                        return 0;
+        if (strchr(path, '\n'))
+                return -EINVAL;
+        if (b->n_inputs >= INPUTS_MAX)
+                return -E2BIG;
+        r = bundle_stat_input(b->root_fd, type, path, &input);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -ESTALE; /* it has changed under our hands */
+        input.path = strdup(path);
+        slot = input.path ? GREEDY_APPEND(b->inputs, b->n_inputs) : NULL;
+        if (!slot) {
+                free(input.path);
+                return -ENOMEM;
+        }
+        *slot = input;
+        b->n_inputs++;
+        return 0;
+}
+
+/* The first to claim a place in the tree has it: a second one can only be a shorter way to the same library. */
+static int add_entry(Bundle *b, const char *target, const char *source, const char *link, bool executable) {
+        BundleEntry *slot;
+
+        for (size_t i = 0; i < b->n_entries; i++)
+                if (streq(b->entries[i].target, target))
+                        return 0;
+        if (b->n_entries >= ENTRIES_MAX)
+                return -E2BIG;
+        slot = GREEDY_APPEND(b->entries, b->n_entries);
+        if (!slot)
+                return -ENOMEM;
+        *slot = (BundleEntry) {
+                .target = strdup(target),
+                .source = source ? strdup(source) : NULL,
+                .link = link ? strdup(link) : NULL,
+                .executable = executable,
+        };
+        b->n_entries++;
+        return slot->target && (slot->source || slot->link) ? 0 : -ENOMEM;
+}
+
+/* The path without symlinks, which are noted as inputs and, if wanted, as entries of the tree. */
+static int walk(Bundle *b, const char *path, bool keep_links, char **ret) {
+        _cleanup_free_ char *todo = strdup(path), *done = strdup("");
+        unsigned n_links = 0;
+        int r;
+
+        if (!todo || !done)
+                return -ENOMEM;
+        for (char *p = todo;;) {
+                _cleanup_free_ char *next = NULL, *rest = NULL;
+                char content[PATH_MAX];
+                ssize_t k;
+                size_t n;
+
+                p += strspn(p, "/");
+                n = strcspn(p, "/");
+                if (n == 0)
+                        break;
+                if (n == 1 && p[0] == '.') {
+                        p += n;
+                        continue;
+                }
+                if (n == 2 && p[0] == '.' && p[1] == '.') {
+                        char *slash = strrchr(done, '/');
+
+                        if (slash)
+                                *slash = 0;
+                        p += n;
+                        continue;
+                }
+                next = strf("%s/%.*s", done, (int) n, p);
+                if (!next)
+                        return -ENOMEM;
+                p += n;
+                k = readlinkat(b->root_fd, next + 1, content, sizeof(content) - 1);
+                if (k < 0 && errno != EINVAL)
+                        return negative_errno();
+                if (k < 0) {
+                        free(done);
+                        done = TAKE_PTR(next);
+                        continue;
+                }
+                content[k] = 0;
+                if (++n_links > SYMLINKS_MAX)
+                        return -ELOOP;
+                r = add_input(b, INPUT_LINK, next);
+                if (r >= 0 && keep_links)
+                        r = add_entry(b, next, NULL, content, false);
+                if (r < 0)
+                        return r;
+                rest = strf("%s/%s", content, p);
+                if (!rest)
+                        return -ENOMEM;
+                if (content[0] == '/')
+                        done[0] = 0;
+                free(todo);
+                p = todo = TAKE_PTR(rest);
+        }
+        *ret = TAKE_PTR(done);
+        return 0;
+}
+
+/* Takes "." and ".." out of an absolute path, in place. */
+static void normalize(char *path) {
+        char *out = path;
+
+        for (const char *p = path; *p;) {
+                size_t n;
+
+                p += strspn(p, "/");
+                n = strcspn(p, "/");
+                if (n == 2 && p[0] == '.' && p[1] == '.') {
+                        while (out > path && *--out != '/')
+                                ;
+                } else if (n > 0 && !(n == 1 && p[0] == '.')) {
+                        *out++ = '/';
+                        memmove(out, p, n);
+                        out += n;
+                }
+                p += n;
+        }
+        *out = 0;
+}
+
+/* Adds a file that exists: under its own path with the symlinks that lead to it, or under `target`. */
+static int add_file(Bundle *b, const char *path, const char *target) {
+        _cleanup_free_ char *real = NULL, *place = NULL;
+        struct stat st;
+        int r;
+
+        r = walk(b, path, !target, &real);
+        if (r < 0)
+                return r;
+        if (target) {
+                place = strdup(target);
+                if (!place)
+                        return -ENOMEM;
+                normalize(place);
+        }
+        r = add_input(b, INPUT_FILE, real);
+        if (r < 0)
+                return r;
+        if (fstatat(b->root_fd, real + 1, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return negative_errno();
+        return add_entry(b, place ?: real, real, NULL, st.st_mode & 0111);
+}
+
+static int parse_config(Bundle *b, const char *path, unsigned depth);
+
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* An "include" line: ldconfig(8) takes glob(7) patterns, which stand in the last component. */
+static int include_config(Bundle *b, const char *from, const char *pattern, unsigned depth) {
+        _cleanup_free_ char *path = NULL, *dir = NULL;
+        _cleanup_strv_ char **names = NULL;
+        struct dirent *de;
+        char *slash;
+        DIR *d;
+        int fd, r;
+
+        path = pattern[0] == '/' ? strdup(pattern) : strf("%.*s/%s", (int) (strrchr(from, '/') - from), from, pattern);
+        if (!path)
+                return -ENOMEM;
+        slash = strrchr(path, '/');
+        *slash = 0;
+        r = walk(b, path, false, &dir);
+        if (is_absence(r))
+                return add_input(b, INPUT_ABSENT, path);
+        if (r < 0)
+                return r;
+        r = add_input(b, INPUT_DIRECTORY, dir);
+        if (r < 0)
+                return r;
+        fd = bundle_open_in_root(b->root_fd, dir, O_RDONLY | O_DIRECTORY);
+        if (fd < 0)
+                return fd;
+        d = fdopendir(fd);
+        if (!d) {
+                safe_close(fd);
+                return negative_errno();
+        }
+        while (r >= 0 && (de = readdir(d)))
+                if (fnmatch(slash + 1, de->d_name, FNM_PERIOD) == 0)
+                        r = strv_extend(&names, de->d_name);
+        closedir(d);
+        if (r < 0)
+                return r;
+        if (names)
+                qsort(names, strv_length(names), sizeof(char *), compare_names);
+        STRV_FOREACH(name, names) {
+                _cleanup_free_ char *file = strf("%s/%s", dir, *name);
+
+                r = file ? parse_config(b, file, depth + 1) : -ENOMEM;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* A line of ld.so.conf: directories apart by spaces, tabs, commas or colons; "include PATTERN"; "hwcap …" is for ancient loaders. */
+static int parse_config_line(Bundle *b, const char *path, char *line, unsigned depth) {
+        static const char space[] = " \t\r", separators[] = " \t\r,:";
+        char *word, *state = NULL;
+        int r;
+
+        line[strcspn(line, "#")] = 0;
+        line += strspn(line, space);
+        if (startswith(line, "include") && line[7] && strchr(space, line[7])) {
+                for (word = strtok_r(line + 7, space, &state); word; word = strtok_r(NULL, space, &state)) {
+                        r = include_config(b, path, word, depth);
+                        if (r < 0)
+                                return r;
+                }
+                return 0;
+        }
+        if (startswith(line, "hwcap") && (line[5] == 0 || strchr(space, line[5])))
+                return 0;
+        for (word = strtok_r(line, separators, &state); word; word = strtok_r(NULL, separators, &state)) {
+                word[strcspn(word, "=")] = 0;
+                if (word[0] != '/' || strv_contains(b->config_dirs, word))
+                        continue;
+                if (strv_length(b->config_dirs) >= CONFIG_DIRS_MAX)
+                        return -E2BIG;
+                r = strv_extend(&b->config_dirs, word);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int parse_config(Bundle *b, const char *path, unsigned depth) {
+        _cleanup_free_ char *real = NULL, *text = NULL;
+        char *line, *state = NULL;
+        int r;
+
+        if (depth > CONFIG_DEPTH_MAX)
+                return -ELOOP;
+        r = walk(b, path, false, &real);
+        if (is_absence(r))
+                return add_input(b, INPUT_ABSENT, path);
+        if (r >= 0)
+                r = add_input(b, INPUT_FILE, real);
+        if (r >= 0)
+                r = read_file_at(b->root_fd, real + 1, CONFIG_SIZE_MAX, &text, NULL);
+        if (r < 0)
+                return r == -ESTALE ? 0 : r;    /* a name that matches is a directory, say: ldconfig(8) goes on too */
+        for (line = strtok_r(text, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+                r = parse_config_line(b, real, line, depth);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int load_config(Bundle *b) {
+        if (b->config_dirs)
+                return 0;
+        b->config_dirs = calloc(1, sizeof(char *));
+        return b->config_dirs ? parse_config(b, "/etc/ld.so.conf", 0) : -ENOMEM;
+}
+
+/* One file of a program, in the order in which ld.so(8) would map them. */
+typedef struct Object {
+        char *name;                     /* that it was asked for by */
+        char *path;                     /* on the host */
+        char *origin;                   /* directory that $ORIGIN is in the search */
+        char *tree_origin;              /* and in the tree */
+        ElfFile *elf;
+        size_t parent;                  /* who asked first; itself for the program */
+} Object;
+
+typedef struct Objects {
+        Object *items;
+        size_t n;
+} Objects;
+
+static void objects_done(Objects *o) {
+        for (size_t i = 0; i < o->n; i++) {
+                free(o->items[i].name);
+                free(o->items[i].path);
+                free(o->items[i].origin);
+                free(o->items[i].tree_origin);
+                elf_file_free(o->items[i].elf);
+        }
+        free(o->items);
+}
+
+static char *directory_of(const char *path) {
+        const char *slash = strrchr(path, '/');
+
+        return slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
+}
+
+/* Reads the ELF file at a path of the host. -ENOEXEC also where it is one of another machine, which the loader passes over. */
+static int read_object(Bundle *b, const char *path, ElfFile **ret, char **ret_error) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_(elf_file_freep) ElfFile *e = NULL;
+        const char *why = NULL;
+        int r;
+
+        fd = bundle_open_in_root(b->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return fd;
+        r = elf_file_read(fd, &e, &why);
+        if (r == -EBADMSG)
+                return bundle_fail(ret_error, r, "'%s' is a malformed ELF file (%s): install its package again.", path, why);
+        if (r < 0)
+                return r;
+        if (b->machine != 0 && e->machine != b->machine)
+                return -ENOEXEC;
+        *ret = TAKE_PTR(e);
+        return 0;
+}
+
+/* Takes over elf_consume, also where it fails. */
+static int add_object(Objects *objects, const char *name, const char *path, const char *tree_path, ElfFile *elf_consume, size_t parent) {
+        _cleanup_(elf_file_freep) ElfFile *elf = elf_consume;
+        Object o = { .parent = parent }, *slot;
+
+        if (objects->n >= OBJECTS_MAX)
+                return -E2BIG;
+        slot = GREEDY_APPEND(objects->items, objects->n);
+        if (!slot)
+                return -ENOMEM;
+        o.name = strdup(name);
+        o.path = strdup(path);
+        o.origin = directory_of(path);
+        o.tree_origin = directory_of(tree_path);
+        o.elf = TAKE_PTR(elf);
+        *slot = o;
+        objects->n++;
+        return o.name && o.path && o.origin && o.tree_origin ? 0 : -ENOMEM;
+}
+
+/* One directory of a search path with $ORIGIN put in; NULL with *ret_ok where it is none that the loader would take here. */
+static char *expand(const char *dir, size_t n, const char *origin, bool *ret_skip) {
+        const char *rest = NULL;
+        char *s;
+
+        *ret_skip = false;
+        if (n >= 7 && strncmp(dir, "$ORIGIN", 7) == 0 && (n == 7 || dir[7] == '/'))
+                rest = dir + 7;
+        else if (n >= 9 && strncmp(dir, "${ORIGIN}", 9) == 0)
+                rest = dir + 9;
+        s = rest ? strf("%s%.*s", origin, (int) (dir + n - rest), rest) : strndup(dir, n);
+        /* Relative ones depend on where one stands; $LIB and $PLATFORM on how the loader was built. */
+        if (s && (s[0] != '/' || strchr(s, '$'))) {
+                *ret_skip = true;
+                free(s);
+                return NULL;
+        }
+        return s;
+}
+
+typedef struct Found {
+        char *path;                     /* on the host */
+        char *tree_path;                /* other than path where $ORIGIN is another in the tree; NULL: the same */
+        ElfFile *elf;
+} Found;
+
+/* 1: it is in this directory. 0: it is not. */
+static int try_directory(Bundle *b, const char *dir, const char *name, Found *ret, char **ret_error) {
+        _cleanup_free_ char *path = strf("%s/%s", dir, name);
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = read_object(b, path, &ret->elf, ret_error);
+        if (is_absence(r)) {
+                r = add_input(b, INPUT_ABSENT, path);
+                return r < 0 ? r : 0;
+        }
+        if (r == -ENOEXEC)
+                return 0;
+        if (r < 0)
+                return r;
+        ret->path = TAKE_PTR(path);
+        return 1;
+}
+
+static int try_search_path(Bundle *b, const char *list, const Object *o, const char *name, Found *ret, char **ret_error) {
+        for (const char *p = list; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
+                _cleanup_free_ char *dir = NULL, *tree_dir = NULL;
+                size_t n = strcspn(p, ":");
+                bool skip;
+                int r;
+
+                dir = expand(p, n, o->origin, &skip);
+                if (skip)
+                        continue;
+                tree_dir = expand(p, n, o->tree_origin, &skip);
+                if (!dir || !tree_dir)
+                        return -ENOMEM;
+                r = try_directory(b, dir, name, ret, ret_error);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        if (!streq(dir, tree_dir)) {
+                                ret->tree_path = strf("%s/%s", tree_dir, name);
+                                if (!ret->tree_path)
+                                        return -ENOMEM;
+                        }
+                        return 1;
+                }
+        }
+        return 0;
+}
+
+/* Those that loaders of the distributions are built with, for the machines that Inferno runs on. */
+static const char *const *default_directories(unsigned machine) {
+        static const char *const x86_64[] = {
+                "/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", NULL,
+        };
+        static const char *const aarch64[] = {
+                "/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib", NULL,
+        };
+        static const char *const other[] = { "/lib64", "/usr/lib64", "/lib", "/usr/lib", NULL };
+
+        return machine == EM_X86_64 ? x86_64 : machine == EM_AARCH64 ? aarch64 : other;
+}
+
+/* The loader of the tree has no ld.so.cache, and looks in its own directory: there goes a symlink to what the cache would have found. */
+static int link_into_loader_dir(Bundle *b, const char *name, const char *path) {
+        _cleanup_free_ char *dir = directory_of(path), *real = NULL, *link = NULL;
+        int r;
+
+        if (!b->loader_dir)
+                return 0;
+        if (!dir)
+                return -ENOMEM;
+        r = walk(b, dir, false, &real);
+        if (r < 0)
+                return r;
+        if (streq(real, b->loader_dir))
+                return 0;
+        link = strf("%s/%s", b->loader_dir, name);
+        return link ? add_entry(b, link, NULL, path, false) : -ENOMEM;
+}
+
+/* ld.so(8), "dynamic string tokens" and the order of the search. 1: found. 0: nowhere. */
+static int find_library(Bundle *b, const Objects *objects, size_t who, const char *name, Found *ret, char **ret_error) {
+        const Object *o = objects->items + who;
+        int r;
+
+        if (strchr(name, '/')) {
+                if (name[0] != '/')
+                        return bundle_fail(ret_error, -EBADMSG, "'%s' needs the library '%s' relative to wherever it is started.", o->path, name);
+                r = read_object(b, name, &ret->elf, ret_error);
+                if (is_absence(r))
+                        return 0;
+                if (r < 0)
+                        return r;
+                ret->path = strdup(name);
+                return ret->path ? 1 : -ENOMEM;
+        }
+        if (!o->elf->runpath)
+                for (size_t i = who;; i = objects->items[i].parent) {
+                        const Object *a = objects->items + i;
+
+                        if (a->elf->rpath && !a->elf->runpath) {
+                                r = try_search_path(b, a->elf->rpath, a, name, ret, ret_error);
+                                if (r != 0)
+                                        return r;
+                        }
+                        if (a->parent == i)
+                                break;
+                }
+        if (o->elf->runpath) {
+                r = try_search_path(b, o->elf->runpath, o, name, ret, ret_error);
+                if (r != 0)
+                        return r;
+        }
+        r = load_config(b);
+        if (r < 0)
+                return bundle_fail(ret_error, r, "Cannot read /etc/ld.so.conf: %s.", strerrordesc_np(-r));
+        STRV_FOREACH(dir, b->config_dirs) {
+                r = try_directory(b, *dir, name, ret, ret_error);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        r = link_into_loader_dir(b, name, ret->path);
+                        return r < 0 ? r : 1;
+                }
+        }
+        for (const char *const *dir = default_directories(b->machine); *dir; dir++) {
+                r = try_directory(b, *dir, name, ret, ret_error);
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        r = link_into_loader_dir(b, name, ret->path);
+                        return r < 0 ? r : 1;
+                }
+        }
+        return 0;
+}
+
+static bool is_loaded(const Objects *objects, const char *name, const char *interpreter) {
+        if (interpreter && streq(strrchr(interpreter, '/') + 1, name))
+                return true;
+        for (size_t i = 0; i < objects->n; i++)
+                if (streq(objects->items[i].name, name))
+                        return true;
+        return false;
+}
+
+static int add_needed(Bundle *b, Objects *objects, size_t who, const char *name, char **ret_error) {
+        Found found = {};
+        int r;
+
+        r = find_library(b, objects, who, name, &found, ret_error);
+        if (r == 0)
+                r = bundle_fail(ret_error, -ENOENT, "'%s' needs the library '%s', which is in none of the loader's directories: install the "
+                                "package that has it.", objects->items[who].path, name);
+        if (r > 0)
+                r = add_file(b, found.path, found.tree_path);
+        if (r >= 0)
+                r = add_object(objects, name, found.path, found.tree_path ?: found.path, TAKE_PTR(found.elf), who);
+        free(found.path);
+        free(found.tree_path);
+        elf_file_free(found.elf);
+        return r;
+}
+
+static int add_interpreter(Bundle *b, const char *program, const char *interpreter, char **ret_error) {
+        _cleanup_free_ char *dir = NULL, *real = NULL;
+        int r;
+
+        if (interpreter[0] != '/')
+                return bundle_fail(ret_error, -EBADMSG, "'%s' has the loader '%s', which is no absolute path.", program, interpreter);
+        r = add_file(b, interpreter, NULL);
+        if (is_absence(r))
+                return bundle_fail(ret_error, -ENOENT, "'%s' needs the loader '%s', which is not there: install the package that has it.",
+                                   program, interpreter);
+        if (r < 0)
+                return r;
+        /* Where the file itself is: there its libc is too, and it knows that directory. */
+        r = walk(b, interpreter, false, &real);
+        if (r < 0)
+                return r;
+        dir = directory_of(real);
+        if (!dir)
+                return -ENOMEM;
+        free(b->loader_dir);
+        b->loader_dir = TAKE_PTR(dir);
+        return 0;
+}
+
+static int add_program(Bundle *b, const BundleItem *item, char **ret_error) {
+        _cleanup_(objects_done) Objects objects = {};
+        const char *target = item->target ?: item->source;
+        ElfFile *e;
+        int r;
+
+        r = read_object(b, item->source, &e, ret_error);
+        if (r == -ENOEXEC)
+                return bundle_fail(ret_error, r, "'%s' is not an ELF program of this machine.", item->source);
+        if (r < 0)
+                return r;
+        b->machine = e->machine;
+        r = add_object(&objects, item->source, item->source, target, e, 0);
+        if (r < 0)
+                return r;
+        if (e->interpreter) {
+                r = add_interpreter(b, item->source, e->interpreter, ret_error);
+                if (r < 0)
+                        return r;
+        }
+        for (size_t i = 0; i < objects.n; i++)
+                STRV_FOREACH(name, objects.items[i].elf->needed) {
+                        if (is_loaded(&objects, *name, e->interpreter))
+                                continue;
+                        r = add_needed(b, &objects, i, *name, ret_error);
+                        if (r < 0)
+                                return r;
+                }
+        return 0;
+}
+
+static int add_item(Bundle *b, const BundleItem *item, char **ret_error) {
+        BundleKind kind = item->kind & ~(unsigned) BUNDLE_OPTIONAL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (item->source[0] != '/' || (item->target && item->target[0] != '/'))
+                return -EINVAL;
+        fd = bundle_open_in_root(b->root_fd, item->source, O_PATH);
+        if (is_absence(fd) && item->kind & BUNDLE_OPTIONAL)
+                return add_input(b, INPUT_ABSENT, item->source);
+        if (is_absence(fd))
+                return bundle_fail(ret_error, -ENOENT, "'%s%s' does not exist: install the package that has it.", layout_root(), item->source);
+        if (fd < 0)
+                return fd;
+        if (kind == BUNDLE_PROGRAM || kind == BUNDLE_LIBRARIES) {
+                r = add_program(b, item, ret_error);
+                if (r < 0)
+                        return r;
+        }
+        if (kind == BUNDLE_LIBRARIES) {
+                _cleanup_free_ char *real = NULL;
+
+                r = walk(b, item->source, false, &real);
+                return r < 0 ? r : add_input(b, INPUT_FILE, real);
+        }
+        return add_file(b, item->source, item->target);
+}
+
+static int compare_entries(const void *a, const void *b) {
+        return strcmp(((const BundleEntry *) a)->target, ((const BundleEntry *) b)->target);
+}
+
+int bundle_resolve(const BundleItem *items, Bundle **ret, char **ret_error) {
+        _cleanup_(bundle_freep) Bundle *b = calloc(1, sizeof(Bundle));
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!b)
+                return -ENOMEM;
+        b->root_fd = bundle_open_root();
+        if (b->root_fd < 0)
+                return bundle_fail(ret_error, b->root_fd, "Cannot open '%s': %s.", layout_root(), strerrordesc_np(-b->root_fd));
+        for (const BundleItem *i = items; i->source; i++) {
+                r = add_item(b, i, &error);
+                if (r < 0)
+                        return error ? bundle_fail(ret_error, r, "%s", error)
+                                     : bundle_fail(ret_error, r, "Cannot collect what '%s' needs: %s.", i->source, strerrordesc_np(-r));
+        }
+        qsort(b->entries, b->n_entries, sizeof(BundleEntry), compare_entries);
+        *ret = TAKE_PTR(b);
+        return 0;
+}

@@ -1,0 +1,742 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* In a network namespace of its own, with real TAPs: the test attaches to them as a VMM does, sends frames as a guest does, and looks at what
+ * comes out where. The way out of the host is one more TAP, "up0". Needs root, tun and nftables; exits with 77 (skipped) without them. */
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <net/route.h>
+#include <netinet/if_ether.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <netinet/udp.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "layout/layout.h"
+#include "net/firewall.h"
+#include "net/net.h"
+#include "net/tap.h"
+#include "test.h"
+
+#define OUTSIDE "198.51.100.9"          /* a host behind up0's network */
+#define UPLINK "192.0.2.1"              /* the host's address on up0 */
+#define NEXT_HOP "192.0.2.2"
+
+enum {
+        WAIT_MSEC = 1500,               /* for a frame that must come */
+        QUIET_MSEC = 150,               /* for one that must not */
+        VNET_HEADER = 10,               /* struct virtio_net_hdr, before each frame of a TAP with IFF_VNET_HDR */
+        FRAME_MAX = 2048,
+        UID_A = 70001,
+        UID_B = 70002,
+};
+
+static Store *store;
+static NetRange range;
+static char root[] = "/tmp/inferno-test-net.XXXXXX";
+static int uplink_fd = -EBADF;
+static const uint8_t uplink_mac[6] = { 2, 0, 0, 0, 0, 9 };
+
+/* ---- frames ---- */
+
+/* Ethernet, IPv4 and one of UDP, TCP, ICMP echo. */
+typedef struct Packet {
+        uint32_t source, destination;   /* host byte order */
+        uint8_t protocol;
+        uint16_t source_port, destination_port;
+        bool reply;                     /* ICMP: echo reply; TCP: SYN|ACK */
+        uint8_t icmp_type, icmp_code;   /* as received */
+} Packet;
+
+static uint16_t checksum(const void *data, size_t n, uint32_t sum) {
+        const uint8_t *p = data;
+
+        for (size_t i = 0; i < n; i++)
+                sum += (uint32_t) p[i] << (i % 2 == 0 ? 8 : 0);
+        while (sum >> 16)
+                sum = (sum & 0xffff) + (sum >> 16);
+        return htons((uint16_t) ~sum);
+}
+
+static uint32_t ip4(const char *s) {
+        struct in_addr in;
+
+        assert_int_equal(inet_pton(AF_INET, s, &in), 1);
+        return ntohl(in.s_addr);
+}
+
+static void interface_mac(const char *name, uint8_t mac[static 6]) {
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq ifr = {};
+
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+        assert_ok(ioctl(fd, SIOCGIFHWADDR, &ifr));
+        memcpy(mac, ifr.ifr_hwaddr.sa_data, 6);
+}
+
+static void send_frame(int fd, const char *tap, const uint8_t source_mac[static 6], uint16_t type, const void *payload, size_t n) {
+        uint8_t buf[FRAME_MAX] = {}, *p = buf + VNET_HEADER;
+
+        interface_mac(tap, p);
+        memcpy(p + 6, source_mac, 6);
+        p[12] = (uint8_t) (type >> 8);
+        p[13] = (uint8_t) type;
+        memcpy(p + 14, payload, n);
+        assert_int_equal(write(fd, buf, VNET_HEADER + 14 + n), VNET_HEADER + 14 + n);
+}
+
+static void send_packet(int fd, const char *tap, const uint8_t source_mac[static 6], const Packet *q) {
+        struct {
+                struct iphdr ip;
+                union {
+                        struct udphdr udp;
+                        struct tcphdr tcp;
+                        struct icmphdr icmp;
+                };
+        } p = {};
+        size_t n = q->protocol == IPPROTO_UDP ? sizeof(p.udp) : q->protocol == IPPROTO_TCP ? sizeof(p.tcp) : sizeof(p.icmp);
+        uint32_t pseudo = (q->source >> 16) + (q->source & 0xffff) + (q->destination >> 16) + (q->destination & 0xffff) + q->protocol + (uint32_t) n;
+
+        p.ip = (struct iphdr) {
+                .version = 4, .ihl = 5, .ttl = 64, .id = 1, .protocol = q->protocol, .tot_len = htons((uint16_t) (sizeof(p.ip) + n)),
+                .saddr = htonl(q->source), .daddr = htonl(q->destination),
+        };
+        p.ip.check = checksum(&p.ip, sizeof(p.ip), 0);
+        if (q->protocol == IPPROTO_UDP) {
+                p.udp.source = htons(q->source_port);
+                p.udp.dest = htons(q->destination_port);
+                p.udp.len = htons((uint16_t) n);
+                p.udp.check = checksum(&p.udp, n, pseudo);
+        } else if (q->protocol == IPPROTO_TCP) {
+                p.tcp.source = htons(q->source_port);
+                p.tcp.dest = htons(q->destination_port);
+                p.tcp.doff = 5;
+                p.tcp.syn = 1;
+                p.tcp.ack = q->reply;
+                p.tcp.window = htons(1000);
+                p.tcp.check = checksum(&p.tcp, n, pseudo);
+        } else {
+                p.icmp.type = q->reply ? ICMP_ECHOREPLY : ICMP_ECHO;
+                p.icmp.un.echo.id = htons(q->source_port);
+                p.icmp.checksum = checksum(&p.icmp, n, 0);
+        }
+        send_frame(fd, tap, source_mac, ETHERTYPE_IP, &p, sizeof(p.ip) + n);
+}
+
+/* Answers ARP for every address, as the only other station on the wire. */
+static void answer_arp(int fd, const char *tap, const uint8_t mac[static 6], const struct ether_arp *query) {
+        struct ether_arp a = *query;
+
+        if (ntohs(query->ea_hdr.ar_op) != ARPOP_REQUEST)
+                return;
+        a.ea_hdr.ar_op = htons(ARPOP_REPLY);
+        memcpy(a.arp_sha, mac, 6);
+        memcpy(a.arp_spa, query->arp_tpa, 4);
+        memcpy(a.arp_tha, query->arp_sha, 6);
+        memcpy(a.arp_tpa, query->arp_spa, 4);
+        send_frame(fd, tap, mac, ETHERTYPE_ARP, &a, sizeof(a));
+}
+
+/* The next IPv4 packet that the kernel sends out of this TAP; false where none comes in time. */
+static bool receive_packet(int fd, const char *tap, const uint8_t mac[static 6], int msec, Packet *ret) {
+        for (;;) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                uint8_t buf[FRAME_MAX], *frame = buf + VNET_HEADER;
+                const struct iphdr *ip = (const void *) (frame + 14);
+                const uint8_t *l4;
+                ssize_t k;
+
+                if (poll(&p, 1, msec) <= 0)
+                        return false;
+                k = read(fd, buf, sizeof(buf));
+                assert_true(k > VNET_HEADER + 14);
+                if (frame[12] == 8 && frame[13] == 6) {
+                        answer_arp(fd, tap, mac, (const void *) (frame + 14));
+                        continue;
+                }
+                if (frame[12] != 8 || frame[13] != 0)
+                        continue;
+                l4 = (const uint8_t *) ip + ip->ihl * 4;
+                *ret = (Packet) { .source = ntohl(ip->saddr), .destination = ntohl(ip->daddr), .protocol = ip->protocol };
+                if (ip->protocol == IPPROTO_ICMP) {
+                        ret->icmp_type = l4[0];
+                        ret->icmp_code = l4[1];
+                        ret->source_port = (uint16_t) (l4[4] << 8 | l4[5]);
+                } else {
+                        ret->source_port = (uint16_t) (l4[0] << 8 | l4[1]);
+                        ret->destination_port = (uint16_t) (l4[2] << 8 | l4[3]);
+                }
+                return true;
+        }
+}
+
+/* ---- host ---- */
+
+static int attach_by(const char *device, const char *name) {
+        int fd = open(device, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+        struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+
+        if (fd < 0)
+                return negative_errno();
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+        if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+                int r = negative_errno();
+
+                safe_close(fd);
+                return r;
+        }
+        return fd;
+}
+
+static int attach(const char *name) {
+        return attach_by("/dev/net/tun", name);
+}
+
+static void set_address(int fd, const char *name, unsigned long request, const char *address) {
+        struct ifreq ifr = {};
+        struct sockaddr_in *in = (void *) &ifr.ifr_addr;
+
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+        in->sin_family = AF_INET;
+        in->sin_addr.s_addr = htonl(ip4(address));
+        assert_ok(ioctl(fd, request, &ifr));
+}
+
+static void bring_up(int fd, const char *name) {
+        struct ifreq ifr = {};
+
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+        assert_ok(ioctl(fd, SIOCGIFFLAGS, &ifr));
+        ifr.ifr_flags |= IFF_UP;
+        assert_ok(ioctl(fd, SIOCSIFFLAGS, &ifr));
+}
+
+static char read_setting(const char *path) {
+        _cleanup_free_ char *s = NULL;
+
+        assert_ok(read_file_at(AT_FDCWD, path, 64, &s, NULL));
+        return s[0];
+}
+
+static bool table_exists(void) {
+        _cleanup_(netlink_closep) Netlink *n = NULL;
+        FirewallGuest nobody = { .tap = "nobody", .address = 1 };
+
+        assert_ok(netlink_open(NETLINK_NETFILTER, &n));
+        return firewall_remove(n, &nobody) != -ENOENT;
+}
+
+static void flush_ruleset(void) {
+        _cleanup_(netlink_closep) Netlink *n = NULL;
+
+        assert_ok(netlink_open(NETLINK_NETFILTER, &n));
+        assert_ok(firewall_remove_table(n));
+        assert_false(table_exists());
+}
+
+/* ---- VMs ---- */
+
+typedef struct Guest {
+        const char *name;
+        unsigned uid;
+        char *tap;
+        NetAddress address;
+        int fd;
+} Guest;
+
+static int up(Guest *g, char **ret_error) {
+        unsigned index, uid;
+        int r;
+
+        assert_ok(store_vm_ensure(store, g->name, 70000, 1000, &uid));
+        r = net_vm_up(store, &range, &(NetVm) { g->name, g->uid, g->uid }, &index, ret_error);
+        if (r < 0)
+                return r;
+        free(g->tap);
+        g->tap = layout_tap_name(index);
+        assert_ok(net_range_address(&range, index, &g->address));
+        return 0;
+}
+
+static void must_up(Guest *g) {
+        _cleanup_free_ char *error = NULL;
+
+        if (up(g, &error) < 0)
+                fail_msg("%s: %s", g->name, error);
+        assert_null(error);
+}
+
+static void must_attach(Guest *g) {
+        g->fd = attach(g->tap);
+        assert_ok(g->fd);
+}
+
+static void must_down(Guest *g) {
+        _cleanup_free_ char *error = NULL;
+
+        g->fd = safe_close(g->fd);
+        if (net_vm_down(store, &range, g->name, &error) < 0)
+                fail_msg("%s: %s", g->name, error);
+        free(g->tap);
+        g->tap = NULL;
+}
+
+#define GUEST(n, u) { .name = n, .uid = u, .fd = -EBADF }
+
+static void guest_sends(const Guest *g, Packet p) {
+        if (p.source == 0)
+                p.source = g->address.guest;
+        send_packet(g->fd, g->tap, g->address.mac, &p);
+}
+
+static bool guest_receives(const Guest *g, int msec, Packet *ret) {
+        return receive_packet(g->fd, g->tap, g->address.mac, msec, ret);
+}
+
+static bool uplink_receives(int msec, Packet *ret) {
+        return receive_packet(uplink_fd, "up0", uplink_mac, msec, ret);
+}
+
+/* ---- tests ---- */
+
+static void test_interface(void **state) {
+        _cleanup_(netlink_closep) Netlink *n = NULL;
+        Guest a = GUEST("alpha", UID_A);
+        struct ifreq ifr = {};
+        _cleanup_close_ int fd = -EBADF;
+
+        must_up(&a);
+        assert_string_equal(a.tap, "inf0");
+        assert_ok(netlink_open(NETLINK_ROUTE, &n));
+        assert_int_equal(tap_is_present(n, "tap_inferno_alpha"), 1);
+        assert_int_equal(tap_is_present(n, "tap_inferno_beta"), 0);
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/ip_forward"), '1');
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/conf/inf0/forwarding"), '1');
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/conf/inf0/rp_filter"), '1');
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/conf/inf0/proxy_arp"), '0');
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/conf/inf0/send_redirects"), '0');
+        if (access("/proc/sys/net/ipv6", F_OK) >= 0)
+                assert_int_equal(read_setting("/proc/sys/net/ipv6/conf/inf0/disable_ipv6"), '1');
+
+        fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "inf0");
+        assert_ok(ioctl(fd, SIOCGIFADDR, &ifr));
+        assert_int_equal(ntohl(((struct sockaddr_in *) &ifr.ifr_addr)->sin_addr.s_addr), a.address.host);
+        assert_ok(ioctl(fd, SIOCGIFNETMASK, &ifr));
+        assert_int_equal(ntohl(((struct sockaddr_in *) &ifr.ifr_netmask)->sin_addr.s_addr), ip4(NET_SUBNET_NETMASK));
+        assert_ok(ioctl(fd, SIOCGIFFLAGS, &ifr));
+        assert_true(ifr.ifr_flags & IFF_UP);
+
+        /* Twice, also with a VMM attached. */
+        must_up(&a);
+        must_attach(&a);
+        must_up(&a);
+        assert_error(attach("inf0"), EBUSY);
+
+        must_down(&a);
+        assert_int_equal(if_nametoindex("inf0"), 0);
+        assert_false(table_exists());
+        must_down(&a);
+}
+
+/* Only the VM's own user with the VM's own group gets at it. */
+static void test_owner(void **state) {
+        static const struct {
+                unsigned uid, gid;
+                int result;
+        } users[] = {
+                { UID_A, UID_A, 0 },
+                { UID_B, UID_B, EPERM },
+                { UID_B, UID_A, EPERM },
+                { UID_A, UID_B, EPERM },
+        };
+        _cleanup_free_ char *device = strf("%s/tun", root);
+        Guest a = GUEST("alpha", UID_A);
+
+        /* The jail's own node, as the jailer makes it. */
+        if (mknod(device, S_IFCHR | 0600, makedev(10, 200)) < 0)
+                skip();
+        assert_ok(chmod(root, 0711));
+        must_up(&a);
+        for (size_t i = 0; i < ELEMENTSOF(users); i++) {
+                int status;
+                pid_t pid;
+
+                assert_ok(chown(device, users[i].uid, users[i].gid));
+                pid = fork();
+                assert_true(pid >= 0);
+                if (pid == 0) {
+                        int r;
+
+                        if (setresgid(users[i].gid, users[i].gid, users[i].gid) < 0 || setresuid(users[i].uid, users[i].uid, users[i].uid) < 0)
+                                _exit(255);
+                        r = attach_by(device, "inf0");
+                        _exit(r >= 0 ? 0 : -r);
+                }
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_true(WIFEXITED(status));
+                assert_int_equal(WEXITSTATUS(status), users[i].result);
+        }
+        must_down(&a);
+}
+
+static void test_outwards(void **state) {
+        Guest a = GUEST("alpha", UID_A);
+        Packet p;
+
+        must_up(&a);
+        must_attach(&a);
+        guest_sends(&a, (Packet) { .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 4000, .destination_port = 123 });
+        assert_true(uplink_receives(WAIT_MSEC, &p));
+        assert_int_equal(p.source, ip4(UPLINK));
+        assert_int_equal(p.destination, ip4(OUTSIDE));
+        assert_int_equal(p.destination_port, 123);
+
+        /* The reply comes back. */
+        send_packet(uplink_fd, "up0", uplink_mac, &(Packet) { .source = ip4(OUTSIDE), .destination = ip4(UPLINK), .protocol = IPPROTO_UDP,
+                                                              .source_port = 123, .destination_port = p.source_port });
+        assert_true(guest_receives(&a, WAIT_MSEC, &p));
+        assert_int_equal(p.source, ip4(OUTSIDE));
+        assert_int_equal(p.destination, a.address.guest);
+        assert_int_equal(p.destination_port, 4000);
+
+        /* What nobody asked for does not. */
+        send_packet(uplink_fd, "up0", uplink_mac, &(Packet) { .source = ip4(OUTSIDE), .destination = a.address.guest, .protocol = IPPROTO_UDP,
+                                                              .source_port = 123, .destination_port = 5000 });
+        send_packet(uplink_fd, "up0", uplink_mac, &(Packet) { .source = ip4(OUTSIDE), .destination = a.address.guest, .protocol = IPPROTO_TCP,
+                                                              .source_port = 123, .destination_port = 80 });
+        assert_false(guest_receives(&a, QUIET_MSEC, &p));
+
+        /* A segment without a connection, which masquerade does not touch, does not leave with the guest's own address. */
+        guest_sends(&a, (Packet) { .destination = ip4(OUTSIDE), .protocol = IPPROTO_TCP, .source_port = 4001, .destination_port = 80, .reply = true });
+        assert_false(uplink_receives(QUIET_MSEC, &p));
+        must_down(&a);
+}
+
+static void test_spoofing(void **state) {
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        static const char *const sources[] = { UPLINK, OUTSIDE, "10.1.2.3", "0.0.0.0", "127.0.0.1", "172.16.0.1", "172.16.0.3" };
+        uint8_t ipv6[40 + 8] = { 0x60, [5] = 8, [6] = 17, [7] = 64, [8] = 0xfe, 0x80, [23] = 1, [24] = 0xff, 0x02, [39] = 1 };
+        Packet p;
+
+        must_up(&a);
+        must_up(&b);
+        must_attach(&a);
+        must_attach(&b);
+        for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
+                Packet q = { .source = ip4(sources[i]), .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 };
+
+                send_packet(a.fd, a.tap, a.address.mac, &q);
+                q.destination = a.address.host;
+                send_packet(a.fd, a.tap, a.address.mac, &q);
+        }
+        /* Another guest's address, which is in the set, but with the other's TAP. */
+        guest_sends(&a, (Packet) { .source = b.address.guest, .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 });
+        send_frame(a.fd, a.tap, a.address.mac, ETHERTYPE_IPV6, ipv6, sizeof(ipv6));
+        assert_false(uplink_receives(QUIET_MSEC, &p));
+        assert_false(guest_receives(&a, 0, &p));
+        assert_false(guest_receives(&b, 0, &p));
+
+        /* And the test would have seen it. */
+        guest_sends(&a, (Packet) { .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 });
+        assert_true(uplink_receives(WAIT_MSEC, &p));
+        must_down(&a);
+        must_down(&b);
+}
+
+static void test_isolation(void **state) {
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        Packet p;
+
+        must_up(&a);
+        must_up(&b);
+        must_attach(&a);
+        must_attach(&b);
+        guest_sends(&a, (Packet) { .destination = b.address.guest, .protocol = IPPROTO_TCP, .source_port = 4000, .destination_port = 80 });
+        assert_true(guest_receives(&a, WAIT_MSEC, &p));
+        assert_int_equal(p.protocol, IPPROTO_ICMP);
+        assert_int_equal(p.icmp_type, ICMP_DEST_UNREACH);
+        assert_int_equal(p.icmp_code, ICMP_PKT_FILTERED);
+        guest_sends(&a, (Packet) { .destination = b.address.guest, .protocol = IPPROTO_UDP, .source_port = 4000, .destination_port = 53 });
+        guest_sends(&a, (Packet) { .destination = b.address.guest, .protocol = IPPROTO_ICMP, .source_port = 7 });
+        assert_false(guest_receives(&b, QUIET_MSEC, &p));
+        must_down(&a);
+        must_down(&b);
+}
+
+static void test_host(void **state) {
+        Guest a = GUEST("alpha", UID_A);
+        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(80) };
+        _cleanup_close_ int fd = -EBADF;
+        Packet p;
+
+        must_up(&a);
+        must_attach(&a);
+
+        /* The guest pings the host, on its TAP's address and on its others. */
+        guest_sends(&a, (Packet) { .destination = a.address.host, .protocol = IPPROTO_ICMP, .source_port = 7 });
+        assert_true(guest_receives(&a, WAIT_MSEC, &p));
+        assert_int_equal(p.icmp_type, ICMP_ECHOREPLY);
+
+        /* It asks for a name: there is no server here, which the host itself says. */
+        guest_sends(&a, (Packet) { .destination = a.address.host, .protocol = IPPROTO_UDP, .source_port = 4000, .destination_port = 53 });
+        assert_true(guest_receives(&a, WAIT_MSEC, &p));
+        assert_int_equal(p.icmp_type, ICMP_DEST_UNREACH);
+        assert_int_equal(p.icmp_code, ICMP_PORT_UNREACH);
+        guest_sends(&a, (Packet) { .destination = a.address.host, .protocol = IPPROTO_TCP, .source_port = 4000, .destination_port = 53 });
+        assert_true(guest_receives(&a, WAIT_MSEC, &p));
+        assert_int_equal(p.protocol, IPPROTO_TCP);
+
+        /* Anything else of the host is forbidden, whichever of its addresses is asked. */
+        for (int i = 0; i < 2; i++) {
+                guest_sends(&a, (Packet) { .destination = i == 0 ? a.address.host : ip4(UPLINK), .protocol = IPPROTO_TCP,
+                                           .source_port = (uint16_t) (4001 + i), .destination_port = 22 });
+                assert_true(guest_receives(&a, WAIT_MSEC, &p));
+                assert_int_equal(p.icmp_type, ICMP_DEST_UNREACH);
+                assert_int_equal(p.icmp_code, ICMP_PKT_FILTERED);
+        }
+
+        /* The host connects to the guest freely. */
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        to.sin_addr.s_addr = htonl(a.address.guest);
+        assert_int_equal(connect(fd, (struct sockaddr *) &to, sizeof(to)), -1);
+        assert_int_equal(errno, EINPROGRESS);
+        assert_true(guest_receives(&a, WAIT_MSEC, &p));
+        assert_int_equal(p.protocol, IPPROTO_TCP);
+        assert_int_equal(p.destination_port, 80);
+        assert_int_equal(p.source, a.address.host);
+        must_down(&a);
+}
+
+/* The rules of a running VM come back when somebody has taken them away; nobody else's table is touched. */
+static void test_flush(void **state) {
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B), c = GUEST("gamma", UID_A + 2);
+        Packet p;
+
+        must_up(&a);
+        must_attach(&a);
+        must_up(&b);
+        flush_ruleset();
+        must_up(&c);
+        assert_true(table_exists());
+
+        guest_sends(&a, (Packet) { .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 4000, .destination_port = 123 });
+        assert_true(uplink_receives(WAIT_MSEC, &p));
+        assert_int_equal(p.source, ip4(UPLINK));
+        guest_sends(&a, (Packet) { .source = ip4("10.1.2.3"), .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 });
+        guest_sends(&a, (Packet) { .destination = b.address.guest, .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 });
+        assert_false(uplink_receives(QUIET_MSEC, &p));
+
+        /* Stopping works without the table, too. */
+        flush_ruleset();
+        must_down(&b);
+        must_down(&c);
+        must_up(&a);
+        assert_true(table_exists());
+        must_down(&a);
+        assert_false(table_exists());
+}
+
+/* A power cut leaves active rows without TAPs. */
+static void test_ghosts(void **state) {
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        _cleanup_strv_ char **active = NULL;
+        unsigned uid, index;
+
+        assert_ok(store_vm_ensure(store, b.name, 70000, 1000, &uid));
+        assert_ok(store_network_ensure(store, b.name, net_range_subnets(&range), &index));
+        assert_ok(store_network_set_active(store, b.name, true));
+        must_up(&a);
+        assert_ok(store_network_list_active(store, &active));
+        assert_int_equal(strv_length(active), 1);
+        assert_string_equal(active[0], "alpha");
+        must_down(&a);
+        assert_false(table_exists());
+}
+
+static void test_left_overs(void **state) {
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        _cleanup_free_ char *error = NULL, *error2 = NULL, *tap = NULL;
+        unsigned before;
+        int fd;
+
+        /* A TAP that a crash has left with another owner is made anew; one in use is not. */
+        must_up(&a);
+        before = if_nametoindex(a.tap);
+        a.uid = UID_B;
+        must_up(&a);
+        assert_int_not_equal(if_nametoindex(a.tap), before);
+        must_attach(&a);
+        a.uid = UID_A;
+        assert_error(up(&a, &error), EBUSY);
+        assert_non_null(strstr(error, "'inf0' is in use"));
+        assert_true(table_exists());
+        must_down(&a);
+
+        /* Somebody else's interface of that name. */
+        fd = attach("inf0");
+        assert_ok(fd);
+        assert_error(up(&a, &error2), EEXIST);
+        assert_non_null(strstr(error2, "'inf0' exists and is not Inferno's"));
+        assert_false(table_exists());
+        must_down(&a);
+        assert_int_not_equal(if_nametoindex("inf0"), 0);
+        safe_close(fd);
+
+        /* "ip link delete" by somebody: neither start nor stop minds. */
+        must_up(&a);
+        must_up(&b);
+        tap = strdup(a.tap);
+        {
+                _cleanup_(netlink_closep) Netlink *n = NULL;
+                _cleanup_free_ char *e = NULL;
+                char name[IFNAMSIZ];
+                uint32_t host;
+
+                assert_ok(netlink_open(NETLINK_ROUTE, &n));
+                assert_int_equal(tap_down(n, "tap_inferno_alpha", name, &host, &e), 0);
+                assert_string_equal(name, tap);
+                assert_int_equal(host, a.address.host);
+                assert_int_equal(tap_down(n, "tap_inferno_alpha", name, &host, &e), TAP_ABSENT);
+        }
+        must_up(&a);
+        must_down(&a);
+        must_down(&b);
+        assert_false(table_exists());
+}
+
+/* Network= changed while a VM runs: its rules follow its TAP, and go with it. */
+static void test_changed_network(void **state) {
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        NetRange old = range;
+        Packet p;
+
+        must_up(&a);
+        must_attach(&a);
+        assert_ok(net_range_parse("10.77.0.0/16", &range));
+        must_up(&b);
+        assert_int_equal(b.address.network >> 16, 10 << 8 | 77);
+        guest_sends(&a, (Packet) { .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 4000, .destination_port = 123 });
+        assert_true(uplink_receives(WAIT_MSEC, &p));
+        must_down(&a);
+        must_down(&b);
+        assert_false(table_exists());
+        range = old;
+}
+
+/* Many: each its own subnet, and the table holds them all when it has to be made anew. */
+static void test_many(void **state) {
+        enum { N = 600 };
+        _cleanup_(netlink_closep) Netlink *n = NULL;
+        _cleanup_free_ FirewallGuest *guests = calloc(N, sizeof(FirewallGuest));
+
+        assert_non_null(guests);
+        for (unsigned i = 0; i < N; i++) {
+                guests[i].address = range.network + 4 * i + 2;
+                snprintf(guests[i].tap, sizeof(guests[i].tap), "inf%u", i);
+        }
+        assert_ok(netlink_open(NETLINK_NETFILTER, &n));
+        assert_ok(firewall_rebuild(n, "x", guests, N));
+        assert_int_equal(firewall_is_current(n, "x"), 1);
+        assert_int_equal(firewall_is_current(n, "y"), 0);
+        for (unsigned i = 0; i < N; i += 100) {
+                assert_ok(firewall_add(n, &guests[i]));
+                assert_ok(firewall_remove(n, &guests[i]));
+                assert_ok(firewall_remove(n, &guests[i]));
+        }
+        assert_int_equal(firewall_is_current(n, "x"), 1);
+        assert_ok(firewall_remove_table(n));
+        assert_ok(firewall_remove_table(n));
+        assert_int_equal(firewall_is_current(n, "x"), 0);
+        assert_error(firewall_add(n, &guests[0]), ENOENT);
+}
+
+/* The host of the tests: a network namespace with a way out. */
+static void make_host(void) {
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct rtentry route = { .rt_flags = RTF_UP | RTF_GATEWAY };
+        struct sockaddr_in *gateway = (void *) &route.rt_gateway;
+
+        bring_up(fd, "lo");
+        uplink_fd = attach("up0");
+        assert_ok(uplink_fd);
+        set_address(fd, "up0", SIOCSIFADDR, UPLINK);
+        set_address(fd, "up0", SIOCSIFNETMASK, "255.255.255.0");
+        bring_up(fd, "up0");
+        route.rt_dst.sa_family = route.rt_genmask.sa_family = gateway->sin_family = AF_INET;
+        gateway->sin_addr.s_addr = htonl(ip4(NEXT_HOP));
+        assert_ok(ioctl(fd, SIOCADDRT, &route));
+}
+
+static int group_setup(void **state) {
+        _cleanup_free_ char *error = NULL;
+
+        assert_non_null(mkdtemp(root));
+        assert_ok(layout_set_root(root));
+        assert_ok(store_open(&store, &error));
+        assert_ok(net_range_parse("172.16.0.0/12", &range));
+        make_host();
+        return 0;
+}
+
+static int group_teardown(void **state) {
+        safe_close(uplink_fd);
+        store = store_free(store);
+        layout_set_root(NULL);
+        return remove_tree_at(AT_FDCWD, root);
+}
+
+/* What this machine lacks; NULL: nothing. */
+static const char *missing(void) {
+        _cleanup_(netlink_closep) Netlink *n = NULL;
+        FirewallGuest nobody = { .tap = "nobody", .address = 1 };
+        int fd;
+
+        if (geteuid() != 0)
+                return "not root";
+        if (unshare(CLONE_NEWNET) < 0)
+                return "no network namespaces";
+        fd = attach("probe0");
+        if (fd < 0)
+                return "no usable /dev/net/tun";
+        safe_close(fd);
+        if (netlink_open(NETLINK_NETFILTER, &n) < 0 || firewall_rebuild(n, "probe", &nobody, 1) < 0 || firewall_remove_table(n) < 0)
+                return "no usable nftables";
+        return NULL;
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_interface),
+                cmocka_unit_test(test_owner),
+                cmocka_unit_test(test_outwards),
+                cmocka_unit_test(test_spoofing),
+                cmocka_unit_test(test_isolation),
+                cmocka_unit_test(test_host),
+                cmocka_unit_test(test_flush),
+                cmocka_unit_test(test_ghosts),
+                cmocka_unit_test(test_left_overs),
+                cmocka_unit_test(test_changed_network),
+                cmocka_unit_test(test_many),
+        };
+        const char *why = missing();
+
+        if (why) {
+                fprintf(stderr, "SKIP: %s\n", why);
+                return 77;
+        }
+        return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
