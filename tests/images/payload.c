@@ -237,7 +237,7 @@ static int verb_ignore_term(char **args) {
         printf("ignoring\n");
         fflush(stdout);
         while (sigwait(&set, &sig) == 0) {
-                printf("ignored %s\n", sigabbrev_np(sig));
+                printf("ignored %s\n", strsignal(sig));
                 fflush(stdout);
         }
         return EXIT_FAILURE;
@@ -255,7 +255,7 @@ static int verb_term_exit(char **args) {
         fflush(stdout);
         if (sigwait(&set, &sig) != 0)
                 return fail("sigwait");
-        printf("got %s\n", sigabbrev_np(sig));
+        printf("got %s\n", strsignal(sig));
         return (int) number(args, 0);
 }
 
