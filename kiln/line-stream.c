@@ -30,6 +30,7 @@ struct LineStream {
         uint64_t n_read, size;
         bool eof, ended;
 
+        bool overflowing, skipping;     /* everything is forgotten; the rest of a line is */
         uint64_t tokens, tokens_usec;   /* of the allowance */
         uint64_t dropped_lines, dropped_bytes, dropped_told_usec;
 };
@@ -151,40 +152,80 @@ static void on_journal_writable(void *userdata) {
         line_stream_process(userdata);
 }
 
-/* Room for at least one byte. In a stream that must be read that costs what has waited longest. */
-static void line_stream_make_room(LineStream *s) {
-        if (s->end < s->o.line_max + READ_SIZE)
-                return;
-        for (const char *p = s->buf; (p = memchr(p, '\n', (size_t) (s->buf + s->end - p))); p++)
+/* The journal does not take what a stream that must be read has brought: what the buffer holds is kept, and from here on everything
+ * is read and forgotten, to the end of a line, until there is room again. */
+static void line_stream_overflow(LineStream *s) {
+        char *nl = memrchr(s->buf, '\n', s->end);
+        size_t keep = nl ? (size_t) (nl + 1 - s->buf) : 0;
+
+        if (keep == 0) {                /* one endless line: what there is of it is a line */
+                s->buf[s->end - 1] = '\n';
+                keep = s->end;
+        }
+        s->dropped_bytes += s->end - keep;
+        s->end = keep;
+        s->scanned = MIN(s->scanned, s->end);
+        s->overflowing = s->skipping = true;
+}
+
+/* What of the k bytes at `data` belongs to a line whose beginning was forgotten. */
+static size_t line_stream_skip(LineStream *s, const char *data, size_t k) {
+        const char *nl = memchr(data, '\n', k);
+        size_t n = nl ? (size_t) (nl + 1 - data) : k;
+
+        s->dropped_bytes += n;
+        if (nl) {
                 s->dropped_lines++;
-        s->dropped_bytes += s->end;
-        s->begin = s->end = s->scanned = 0;
+                s->skipping = false;
+        }
+        return n;
 }
 
 /* 1: there may be more; 0: not now, or EOF. */
 static int line_stream_read(LineStream *s) {
-        size_t n;
-        ssize_t k;
+        char scratch[4096], *to = s->buf + s->end;
+        size_t n = s->o.line_max + READ_SIZE - s->end;
+        ssize_t k = 0;
 
-        if (line_stream_is_lossy(s))
-                line_stream_make_room(s);
-        n = MIN(s->o.line_max + READ_SIZE - s->end, s->size - s->n_read);
+        if (line_stream_is_lossy(s)) {
+                if (s->overflowing && n >= READ_SIZE)
+                        s->overflowing = false;
+                if (!s->overflowing && n == 0)
+                        line_stream_overflow(s);
+                if (s->overflowing) {
+                        to = scratch;
+                        n = sizeof(scratch);
+                }
+        }
+        n = MIN(n, s->size - s->n_read);
         if (n > 0) {
-                k = read(s->fd, s->buf + s->end, n);
+                k = read(s->fd, to, n);
                 if (k < 0 && (errno == EAGAIN || errno == EINTR))
                         return 0;
-        } else
-                k = 0;
+        }
         if (k <= 0) {                   /* an error is an end as well: ECONNRESET where the VMM was killed */
                 s->eof = true;
                 return 0;
         }
-        if (s->o.tail)
-                tail_add(s->o.tail, s->buf + s->end, (size_t) k);
-        s->end += (size_t) k;
         s->n_read += (uint64_t) k;
         if (s->n_read >= s->size)
                 s->eof = true;
+        if (s->o.tail)
+                tail_add(s->o.tail, to, (size_t) k);
+
+        if (s->overflowing) {
+                for (size_t i = 0; i < (size_t) k; i += line_stream_skip(s, to + i, (size_t) k - i))
+                        ;
+                s->skipping = to[k - 1] != '\n';
+        } else {
+                if (s->skipping) {
+                        size_t skipped = line_stream_skip(s, to, (size_t) k);
+
+                        memmove(to, to + skipped, (size_t) k - skipped);
+                        k -= (ssize_t) skipped;
+                }
+                s->end += (size_t) k;
+        }
         return s->eof ? 0 : 1;
 }
 

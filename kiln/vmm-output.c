@@ -45,10 +45,14 @@ static int priority_of_log_line(const char *line, size_t n) {
                 { ":DEBUG", LOG_DEBUG },
                 { ":TRACE", LOG_DEBUG },
         };
-        const char *end = memchr(line, ']', MIN(n, (size_t) 256));
+        char head[256];
 
-        for (size_t i = 0; end && i < ELEMENTSOF(levels); i++)
-                if (memmem(line, (size_t) (end - line), levels[i].level, strlen(levels[i].level)))
+        snprintf(head, sizeof(head), "%.*s", (int) MIN(n, sizeof(head) - 1), line);
+        if (!strchr(head, ']'))
+                return LOG_INFO;
+        *strchr(head, ']') = 0;
+        for (size_t i = 0; i < ELEMENTSOF(levels); i++)
+                if (strstr(head, levels[i].level))
                         return levels[i].priority;
         return LOG_INFO;
 }
@@ -62,6 +66,7 @@ static void on_stream_end(LineStream *s, void *userdata) {
         o->o.on_end(o->o.userdata);
 }
 
+/* Makes `path` a new FIFO and opens it. */
 static int open_fifo(const char *path) {
         struct stat st;
         _cleanup_close_ int fd = -EBADF;
@@ -98,8 +103,8 @@ int vmm_output_new(sd_event *event, Journal *journal, const VmmOutputOptions *op
         o->journal = journal;
         o->o = *options;
 
-        if (o->o.log_fifo_path) {
-                r = open_fifo(o->o.log_fifo_path);
+        if (options->log_fifo_path) {
+                r = open_fifo(options->log_fifo_path);
                 if (r < 0)
                         return r;
                 r = vmm_output_add(o, STREAM_LOG, r, &(LineStreamOptions) {
@@ -108,8 +113,8 @@ int vmm_output_new(sd_event *event, Journal *journal, const VmmOutputOptions *op
                 if (r < 0)
                         return r;
         }
-        if (o->o.metrics_fifo_path) {
-                r = open_fifo(o->o.metrics_fifo_path);
+        if (options->metrics_fifo_path) {
+                r = open_fifo(options->metrics_fifo_path);
                 if (r < 0)
                         return r;
                 r = vmm_output_add(o, STREAM_METRICS, r, &(LineStreamOptions) {
