@@ -58,6 +58,8 @@ typedef struct Packet {
         uint8_t protocol;
         uint16_t source_port, destination_port;
         bool reply;                     /* ICMP: echo reply; TCP: SYN|ACK */
+        uint32_t acknowledge;           /* TCP, to be sent */
+        uint32_t sequence;              /* TCP, as received */
         uint8_t icmp_type, icmp_code;   /* as received */
 } Packet;
 
@@ -126,6 +128,7 @@ static void send_packet(int fd, const char *tap, const uint8_t source_mac[static
                 p.tcp.doff = 5;
                 p.tcp.syn = 1;
                 p.tcp.ack = q->reply;
+                p.tcp.ack_seq = htonl(q->acknowledge);
                 p.tcp.window = htons(1000);
                 p.tcp.check = checksum(&p.tcp, n, pseudo);
         } else {
@@ -178,6 +181,8 @@ static bool receive_packet(int fd, const char *tap, const uint8_t mac[static 6],
                 } else {
                         ret->source_port = (uint16_t) (l4[0] << 8 | l4[1]);
                         ret->destination_port = (uint16_t) (l4[2] << 8 | l4[3]);
+                        if (ip->protocol == IPPROTO_TCP)
+                                ret->sequence = ntohl(((const struct tcphdr *) l4)->seq);
                 }
                 return true;
         }
@@ -229,6 +234,12 @@ static char read_setting(const char *path) {
 
         assert_ok(read_file_at(AT_FDCWD, path, 64, &s, NULL));
         return s[0];
+}
+
+static void write_setting(const char *path, const char *value) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        assert_ok(write_full(fd, value, strlen(value)));
 }
 
 static bool table_exists(void) {
@@ -429,13 +440,14 @@ static void test_outwards(void **state) {
 static void test_spoofing(void **state) {
         Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
         static const char *const sources[] = { UPLINK, OUTSIDE, "10.1.2.3", "0.0.0.0", "127.0.0.1", "172.16.0.1", "172.16.0.3" };
-        uint8_t ipv6[40 + 8] = { 0x60, [5] = 8, [6] = 17, [7] = 64, [8] = 0xfe, 0x80, [23] = 1, [24] = 0xff, 0x02, [39] = 1 };
         Packet p;
 
         must_up(&a);
         must_up(&b);
         must_attach(&a);
         must_attach(&b);
+        /* So that it is the rules that hold. */
+        write_setting("/proc/sys/net/ipv4/conf/inf0/rp_filter", "0");
         for (size_t i = 0; i < ELEMENTSOF(sources); i++) {
                 Packet q = { .source = ip4(sources[i]), .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 };
 
@@ -445,7 +457,6 @@ static void test_spoofing(void **state) {
         }
         /* Another guest's address, which is in the set, but with the other's TAP. */
         guest_sends(&a, (Packet) { .source = b.address.guest, .destination = ip4(OUTSIDE), .protocol = IPPROTO_UDP, .source_port = 1, .destination_port = 2 });
-        send_frame(a.fd, a.tap, a.address.mac, ETHERTYPE_IPV6, ipv6, sizeof(ipv6));
         assert_false(uplink_receives(QUIET_MSEC, &p));
         assert_false(guest_receives(&a, 0, &p));
         assert_false(guest_receives(&b, 0, &p));
@@ -455,6 +466,29 @@ static void test_spoofing(void **state) {
         assert_true(uplink_receives(WAIT_MSEC, &p));
         must_down(&a);
         must_down(&b);
+}
+
+/* Even where somebody switches it on for the TAP. */
+static void test_no_ipv6(void **state) {
+        /* UDP to all nodes, port 4000, from a link-local address that has the guest's IPv4 address where an IPv4 header has its source. */
+        uint8_t datagram[40 + 8] = { 0x60, [5] = 8, [6] = IPPROTO_UDP, [7] = 1, [8] = 0xfe, 0x80, [12] = 172, 16, 0, 2, [23] = 1,
+                                     [24] = 0xff, 0x02, [39] = 1, [41] = 1, [42] = 4000 >> 8, 4000 & 0xff, [45] = 8 };
+        _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(4000) };
+        Guest a = GUEST("alpha", UID_A);
+        uint16_t sum;
+
+        if (fd < 0)
+                skip();
+        assert_ok(bind(fd, (struct sockaddr *) &in6, sizeof(in6)));
+        must_up(&a);
+        must_attach(&a);
+        write_setting("/proc/sys/net/ipv6/conf/inf0/disable_ipv6", "0");
+        sum = checksum(datagram + 8, sizeof(datagram) - 8, IPPROTO_UDP + 8);
+        memcpy(datagram + 46, &sum, sizeof(sum));
+        send_frame(a.fd, a.tap, a.address.mac, ETHERTYPE_IPV6, datagram, sizeof(datagram));
+        assert_int_equal(poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, QUIET_MSEC), 0);
+        must_down(&a);
 }
 
 static void test_isolation(void **state) {
@@ -481,6 +515,7 @@ static void test_host(void **state) {
         Guest a = GUEST("alpha", UID_A);
         struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(80) };
         _cleanup_close_ int fd = -EBADF;
+        int error = -1;
         Packet p;
 
         must_up(&a);
@@ -518,6 +553,17 @@ static void test_host(void **state) {
         assert_int_equal(p.protocol, IPPROTO_TCP);
         assert_int_equal(p.destination_port, 80);
         assert_int_equal(p.source, a.address.host);
+        guest_sends(&a, (Packet) { .destination = a.address.host, .protocol = IPPROTO_TCP, .source_port = 80, .destination_port = p.source_port,
+                                   .acknowledge = p.sequence + 1, .reply = true });
+        assert_int_equal(poll(&(struct pollfd) { .fd = fd, .events = POLLOUT }, 1, WAIT_MSEC), 1);
+        assert_ok(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t) { sizeof(error) }));
+        assert_int_equal(error, 0);
+
+        /* And whoever is no guest finds the host as it is. */
+        send_packet(uplink_fd, "up0", uplink_mac, &(Packet) { .source = ip4(OUTSIDE), .destination = ip4(UPLINK), .protocol = IPPROTO_TCP,
+                                                              .source_port = 4000, .destination_port = 22 });
+        assert_true(uplink_receives(WAIT_MSEC, &p));
+        assert_int_equal(p.protocol, IPPROTO_TCP);
         must_down(&a);
 }
 
@@ -724,6 +770,7 @@ int main(void) {
                 cmocka_unit_test(test_owner),
                 cmocka_unit_test(test_outwards),
                 cmocka_unit_test(test_spoofing),
+                cmocka_unit_test(test_no_ipv6),
                 cmocka_unit_test(test_isolation),
                 cmocka_unit_test(test_host),
                 cmocka_unit_test(test_flush),
