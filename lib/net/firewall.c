@@ -31,6 +31,7 @@ enum {
         NFT_TYPE_IPV4_ADDR = 7,
         NFT_TYPE_IFNAME = 41,
         NFT_TYPE_BITS = 6,
+        NFT_BYTE_ORDER_HOST = 1,
 
         CT_STATE_INVALID = 1,
         CT_STATE_ESTABLISHED = 2,
@@ -156,7 +157,10 @@ static bool rule_ipv4_only(struct nftnl_rule *rule) {
 
 /* Register 1 takes the 16 bytes of a name, so that the address behind it goes into register 2. */
 static bool rule_own_address_only(struct nftnl_rule *rule) {
-        return add_meta(rule, NFT_META_IIFNAME) &&
+        uint8_t family = NFPROTO_IPV4;
+
+        return add_meta(rule, NFT_META_NFPROTO) && add_compare(rule, NFT_CMP_EQ, &family, sizeof(family)) &&
+                add_meta(rule, NFT_META_IIFNAME) &&
                 add_payload(rule, NFT_PAYLOAD_NETWORK_HEADER, IPV4_SOURCE_OFFSET, sizeof(uint32_t), NFT_REG_2) &&
                 add_lookup(rule, SET_ADDRESSES, true) && add_verdict(rule, NF_DROP, NULL);
 }
@@ -313,10 +317,15 @@ static void put_table(Netlink *n, NetlinkBatch *b, uint16_t type, uint16_t flags
 }
 
 static void put_set(Netlink *n, NetlinkBatch *b, const char *name, uint32_t id, uint32_t key_type, uint32_t key_size) {
+        /* "nft list" would print a lone name as nothing without its note of the byte order. */
+        static const uint32_t byte_order = NFT_BYTE_ORDER_HOST;
+        uint8_t udata[2 + sizeof(byte_order)] = { NFTNL_UDATA_SET_KEYBYTEORDER, sizeof(byte_order) };
         struct nftnl_set *s = nftnl_set_alloc();
         struct nlmsghdr *nlh = begin_message(n, b, NFT_MSG_NEWSET, NLM_F_CREATE);
 
-        if (s && nlh && nftnl_set_set_str(s, NFTNL_SET_TABLE, TABLE) >= 0 && nftnl_set_set_str(s, NFTNL_SET_NAME, name) >= 0) {
+        memcpy(udata + 2, &byte_order, sizeof(byte_order));
+        if (s && nlh && nftnl_set_set_str(s, NFTNL_SET_TABLE, TABLE) >= 0 && nftnl_set_set_str(s, NFTNL_SET_NAME, name) >= 0 &&
+            nftnl_set_set_data(s, NFTNL_SET_USERDATA, udata, sizeof(udata)) >= 0) {
                 nftnl_set_set_u32(s, NFTNL_SET_FAMILY, NFPROTO_INET);
                 nftnl_set_set_u32(s, NFTNL_SET_ID, id);
                 nftnl_set_set_u32(s, NFTNL_SET_FLAGS, 0);

@@ -470,11 +470,11 @@ static void test_spoofing(void **state) {
 
 /* Even where somebody switches it on for the TAP. */
 static void test_no_ipv6(void **state) {
-        /* UDP to all nodes, port 4000, from a link-local address that has the guest's IPv4 address where an IPv4 header has its source. */
+        /* UDP to all nodes, port 53, which is open to guests, from a link-local address that has the guest's IPv4 address where an IPv4 header has its source. */
         uint8_t datagram[40 + 8] = { 0x60, [5] = 8, [6] = IPPROTO_UDP, [7] = 1, [8] = 0xfe, 0x80, [12] = 172, 16, 0, 2, [23] = 1,
-                                     [24] = 0xff, 0x02, [39] = 1, [41] = 1, [42] = 4000 >> 8, 4000 & 0xff, [45] = 8 };
+                                     [24] = 0xff, 0x02, [39] = 1, [41] = 1, [43] = 53, [45] = 8 };
         _cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(4000) };
+        struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(53) };
         Guest a = GUEST("alpha", UID_A);
         uint16_t sum;
 
