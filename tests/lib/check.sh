@@ -99,6 +99,6 @@ case_run() { # host|vm NAME ARTEFACTS
     seconds=$(sed -n 's/^# seconds: //p' "$folder"/* | head -n 1)
     case $1 in
         host) host_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" -- /usr/lib/inferno-tests/host/run-case "$2" ;;
-        vm) vm_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" "$folder"/boot-* ;;
+        vm) vm_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" --case "$2" "$folder"/boot-* ;;
     esac
 }

@@ -7,14 +7,16 @@
 
 VM_BOOT_SECONDS=180
 
-# vm_run [--seconds N] [--artefacts DIR] SCRIPT…: boots a new machine once per SCRIPT, one after the other on one disk, runs it there
-# as root. Ends at the first that fails, with its exit code; console and journal are then kept in DIR.
+# vm_run [--seconds N] [--artefacts DIR] [--case NAME] SCRIPT…: boots a new machine once per SCRIPT, one after the other on one disk,
+# and runs it there as root. Ends at the first that fails, with its exit code; console and journal are then kept in DIR. With a
+# case's name, what is checked after every case is.
 vm_run() {
-    local seconds=900 artefacts='' run base images script boot=0 r=0
+    local seconds=900 artefacts='' case='' run base images script boot=0 r=0
     while :; do
         case ${1-} in
             --seconds) seconds=$2; shift 2 ;;
             --artefacts) artefacts=$2; shift 2 ;;
+            --case) case=$2; shift 2 ;;
             *) break ;;
         esac
     done
@@ -129,7 +131,8 @@ vm_payload() { # SCRIPT
         mkdir -p "$tree/usr/lib/inferno-tests"
         cp -a "$SOURCE"/tests/{host,vm,lib} "$tree/usr/lib/inferno-tests/"
     fi
-    cp "$1" "$tree/var/lib/inferno-dev/command"
+    cp "$1" "$tree/var/lib/inferno-dev/script"
+    echo "$case" >"$tree/var/lib/inferno-dev/case"
     echo "$seconds" >"$tree/var/lib/inferno-dev/seconds"
     tar -C "$tree" --owner=0 --group=0 -cf "$run/payload.tar" .
     rm -rf "$tree"
