@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* systemd.generator(7): all definitions to unit files. Reads definitions and inferno.conf, and nothing else: no /var, no IPC, no
+ * network, for it runs before they are there. */
+
+#include "generator/unit-files.h"
+
+/* Called with the files of one VM, whether its definition is good or not. */
+typedef int (*GeneratorSink)(void *userdata, const UnitFiles *files);
+
+/* Goes through all definitions, in the order of their names. Problems are logged, and hinder only the VM that has them; *ret_problems
+ * says how many VMs (and whether inferno.conf) were wrong. With a wrong inferno.conf all VMs count as wrong, since their own units
+ * will say so too. Negative errno: what ended it. */
+int generator_run(GeneratorSink sink, void *userdata, size_t *ret_problems);

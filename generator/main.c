@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/exit-codes.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "generator/generator.h"
+#include "layout/layout.h"
+
+static const char usage[] =
+        "Usage: inferno-generator [--root=DIR] NORMAL-DIR [EARLY-DIR LATE-DIR]\n"
+        "       inferno-generator [--root=DIR] --dry-run\n"
+        "\n"
+        "Turns the definitions of VMs into units, as systemd.generator(7) says; systemd runs it at boot and at\n"
+        "systemctl daemon-reload.\n"
+        "\n"
+        "  --dry-run     print the unit files instead of writing them, and fail where a definition is wrong\n"
+        "  --root=DIR    read the definitions of another tree\n"
+        "  --help        print this\n"
+        "  --version     print the version\n"
+        "\n"
+        "A definition that is wrong hinders no other VM; its own unit fails when started, and says where the problem is.\n";
+
+static int write_files(void *userdata, const UnitFiles *files) {
+        return unit_files_write(files, *(int *) userdata);
+}
+
+static int print_files(void *userdata, const UnitFiles *files) {
+        for (size_t i = 0; i < files->n; i++) {
+                const UnitFile *u = files->items + i;
+
+                if (u->is_link)
+                        printf("%s -> %s\n\n", u->path, u->content);
+                else
+                        printf("# %s\n%s\n", u->path, u->content);
+        }
+        return 0;
+}
+
+static int run(const char *dir, bool dry_run) {
+        _cleanup_close_ int fd = -EBADF;
+        size_t problems;
+        int r;
+
+        if (!dry_run) {
+                fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (fd < 0)
+                        return exit_code_from_errno(log_error_errno(errno, "Cannot open the directory \"%s\": %m", dir));
+        }
+        r = generator_run(dry_run ? print_files : write_files, &fd, &problems);
+        if (r < 0)
+                return exit_code_from_errno(r);
+        /* Units were made for the wrong ones too: as a generator we have done what we could. */
+        return dry_run && problems > 0 ? EXIT_BAD_DEFINITION : EXIT_OK;
+}
+
+int main(int argc, char **argv) {
+        const char *dirs[3];
+        bool dry_run = false;
+        size_t n = 0;
+
+        log_setup(argv[0], LOG_TARGET_STDERR);
+        (void) umask(0022);
+        for (int i = 1; i < argc; i++) {
+                const char *root = startswith(argv[i], "--root=");
+
+                if (streq(argv[i], "--help") || streq(argv[i], "-h"))
+                        return fputs(usage, stdout), EXIT_OK;
+                if (streq(argv[i], "--version"))
+                        return puts("inferno " INFERNO_VERSION), EXIT_OK;
+                if (streq(argv[i], "--dry-run"))
+                        dry_run = true;
+                else if (root) {
+                        if (layout_set_root(root) < 0)
+                                return log_error("--root= takes an absolute path."), EXIT_USAGE;
+                } else if (argv[i][0] == '-' || n >= ELEMENTSOF(dirs))
+                        return log_error("Unknown argument '%s'. See --help.", argv[i]), EXIT_USAGE;
+                else
+                        dirs[n++] = argv[i];
+        }
+        if (dry_run ? n > 0 : n != 1 && n != 3)
+                return log_error("Wanted are one or three directories, or --dry-run. See --help."), EXIT_USAGE;
+
+        /* Three directories: the manager calls, and there may be no journal yet. */
+        if (n == 3)
+                log_setup(argv[0], LOG_TARGET_KMSG);
+        return run(n > 0 ? dirs[0] : NULL, dry_run);
+}
