@@ -31,10 +31,12 @@ static int read_message(const JsonField *f, json_t *v, void *target, char *error
         if (!s)
                 return json_field_error(error, "not a string");
         n = strlen(s);
-        if (n > WIRE_MESSAGE_MAX)
-                return json_field_error(error, "longer than %d bytes", WIRE_MESSAGE_MAX);
-        for (size_t i = 0; i <= n; i++)
-                m[i] = s[i] == '\n' || s[i] == '\t' ? ' ' : ((unsigned char) s[i] < ' ' && s[i]) || s[i] == 0x7f ? '?' : s[i];
+        if (n > WIRE_MESSAGE_MAX)       /* better a short reason than no exit code: cut, between characters */
+                for (n = WIRE_MESSAGE_MAX; n > 0 && ((unsigned char) s[n] & 0xc0) == 0x80; n--)
+                        ;
+        for (size_t i = 0; i < n; i++)
+                m[i] = s[i] == '\n' || s[i] == '\t' ? ' ' : (unsigned char) s[i] < ' ' || s[i] == 0x7f ? '?' : s[i];
+        m[n] = 0;
         while (n > 0 && m[n - 1] == ' ')
                 m[--n] = 0;
         return 0;

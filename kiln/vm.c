@@ -30,6 +30,7 @@
 #include "kiln/journal.h"
 #include "kiln/outcome.h"
 #include "kiln/vm.h"
+#include "kiln/vmm-info.h"
 #include "kiln/vmm-output.h"
 #include "kiln/vmm-process.h"
 
@@ -76,6 +77,7 @@ struct Vm {
         sd_event_source *process_source;
         bool process_gone;
 
+        char *vmm_text;                 /* "ember (emulation)" */
         HttpCall *ping, *signal, *vmm_call;
         sd_event_source *ping_timer, *signal_timer;
         uint64_t answered_usec, silence_told_usec;
@@ -86,10 +88,6 @@ struct Vm {
         bool concluded;
         int exit_code;
 };
-
-static const char *vmm_text(const Vm *vm) {
-        return streq(vm->config->vmm, "ember") ? "ember (emulation)" : "Firecracker (KVM)";
-}
 
 static _printf_(2, 3) void vm_notify(Vm *vm, const char *format, ...) {
         _cleanup_free_ char *text = NULL;
@@ -106,6 +104,16 @@ static _printf_(2, 3) void vm_notify(Vm *vm, const char *format, ...) {
         r = sd_notify(0, text);
         if (r < 0)
                 log_debug_errno(r, "Cannot notify systemd: %m");
+}
+
+static void vm_notify_running(Vm *vm) {
+        const KilnConfig *c = vm->config;
+        char resources[64] = "";
+
+        if (c->cpu_count > 0 && c->memory_mb > 0)
+                snprintf(resources, sizeof(resources), ", %u CPU%s, %u MiB", c->cpu_count, c->cpu_count > 1 ? "s" : "", c->memory_mb);
+        vm_notify(vm, "READY=1\nSTATUS=Running %s on %s%s%s%s, guest pid %u", c->image, vm->vmm_text, c->address ? ", " : "",
+                  c->address ?: "", resources, vm->guest_pid);
 }
 
 static void vm_enter(Vm *vm, VmState state);
@@ -206,20 +214,37 @@ static int on_process_ended(sd_event_source *s, int fd, uint32_t revents, void *
 
 /* --- the VMM's API --- */
 
-static int vm_call_vmm(Vm *vm, const char *action, HttpCallFunc func) {
-        char body[64];
-
-        snprintf(body, sizeof(body), "{\"action_type\":\"%s\"}", action);
+static int vm_call_vmm(Vm *vm, const char *method, const char *target, const char *body, HttpCallFunc func) {
         vm->vmm_call = http_call_free(vm->vmm_call);
         return http_call_new(vm->event, &(HttpCallOptions) {
                 .socket_path = vm->config->firecracker_socket_path,
-                .method = "PUT",
-                .target = "/actions",
+                .method = method,
+                .target = target,
                 .body = body,
                 .timeout_usec = VMM_API_USEC,
                 .func = func,
                 .userdata = vm,
         }, &vm->vmm_call);
+}
+
+static void on_info_answer(HttpCall *c, int error, unsigned status, const char *body, void *userdata) {
+        Vm *vm = userdata;
+        _cleanup_(vmm_info_done) VmmInfo info = {};
+        char reason[JSON_ERROR_MAX] = "", *text;
+        int r = error;
+
+        if (r == 0 && status == 200)
+                r = vmm_info_parse(body, &info, reason);
+        text = r == 0 && info.name ? vmm_info_format(&info) : NULL;
+        vm->vmm_call = http_call_free(vm->vmm_call);
+        if (!text) {
+                log_debug("%s does not say what it is: %s", vm->config->vmm, reason[0] ? reason : strerror(-r));
+                return;
+        }
+        free(vm->vmm_text);
+        vm->vmm_text = text;
+        if (vm->state == VM_RUNNING)
+                vm_notify_running(vm);
 }
 
 static void on_cad_answer(HttpCall *c, int error, unsigned status, const char *body, void *userdata) {
@@ -324,7 +349,7 @@ static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *si,
         case VM_BOOTED:
         case VM_RUNNING:
                 if (vm->config->vmm_metrics_fifo_path && log_get_max_level() >= LOG_DEBUG)
-                        (void) vm_call_vmm(vm, "FlushMetrics", on_flush_answer);
+                        (void) vm_call_vmm(vm, "PUT", "/actions", "{\"action_type\":\"FlushMetrics\"}", on_flush_answer);
                 vm_enter(vm, VM_STOPPING_SIGNAL);
                 break;
         case VM_STOPPING_SIGNAL:
@@ -430,7 +455,7 @@ static void vm_guest_started(Vm *vm, unsigned pid) {
 
         vm->guest_pid = pid;
         vm->facts.started = true;
-        log_info("The workload runs, %s after the start (%s, pid %u in the guest).", format_seconds(now_usec() - since), vmm_text(vm), pid);
+        log_info("The workload runs, %s after the start (%s, pid %u in the guest).", format_seconds(now_usec() - since), vm->vmm_text, pid);
         if (vm->state == VM_STOPPING_SIGNAL)    /* asked to stop while it was being set up */
                 vm_send_signal(vm);
         else
@@ -522,16 +547,6 @@ static void vm_set_deadline(Vm *vm, uint64_t usec) {
                 log_error_errno(r, "Cannot set a timer: %m");
 }
 
-static void vm_notify_running(Vm *vm) {
-        const KilnConfig *c = vm->config;
-        char resources[64] = "";
-
-        if (c->cpu_count > 0 && c->memory_mb > 0)
-                snprintf(resources, sizeof(resources), ", %u CPU%s, %u MiB", c->cpu_count, c->cpu_count > 1 ? "s" : "", c->memory_mb);
-        vm_notify(vm, "READY=1\nSTATUS=Running %s on %s%s%s%s, guest pid %u", c->image, vmm_text(vm), c->address ? ", " : "",
-                  c->address ?: "", resources, vm->guest_pid);
-}
-
 static void vm_enter(Vm *vm, VmState state) {
         const KilnConfig *c = vm->config;
         int r;
@@ -539,11 +554,12 @@ static void vm_enter(Vm *vm, VmState state) {
         vm->state = state;
         switch (state) {
         case VM_STARTING:
-                vm_notify(vm, "STATUS=Starting %s on %s", c->image, vmm_text(vm));
+                vm_notify(vm, "STATUS=Starting %s on %s", c->image, vm->vmm_text);
                 break;
         case VM_BOOTED:
                 log_info("The guest has booted.");
                 vm_notify(vm, "STATUS=The guest has booted, setting up %s", c->image);
+                (void) vm_call_vmm(vm, "GET", "/", NULL, on_info_answer);
                 break;
         case VM_RUNNING:
                 vm_notify_running(vm);
@@ -565,7 +581,7 @@ static void vm_enter(Vm *vm, VmState state) {
                 vm_notify(vm, "STATUS=Stopping: the workload did not end in time, the guest is told to kill it");
                 vm->signal = http_call_free(vm->signal);
                 vm_set_deadline(vm, CAD_GRACE_USEC);
-                r = vm_call_vmm(vm, "SendCtrlAltDel", on_cad_answer);
+                r = vm_call_vmm(vm, "PUT", "/actions", "{\"action_type\":\"SendCtrlAltDel\"}", on_cad_answer);
                 if (r < 0) {
                         log_warning_errno(r, "Cannot call the API of %s: %m", c->vmm);
                         vm_enter(vm, VM_KILLING);
@@ -686,6 +702,10 @@ int vm_new(const KilnConfig *config, const VmOptions *options, Vm **ret) {
                 .stop_timeout_usec = config->stop_timeout_usec,
         };
 
+        vm->vmm_text = strdup(streq(config->vmm, "firecracker") ? "Firecracker" : config->vmm);
+        if (!vm->vmm_text)
+                return log_oom();
+
         if (setenv("NOTIFY_SOCKET", NOTIFY_SOCKET_DEFAULT, 0) < 0)
                 return log_oom();
         r = sd_event_new(&vm->event);
@@ -772,7 +792,7 @@ int vm_run(Vm *vm) {
                 vm_write_exit_status(vm, &o);
                 return o.exit_code;
         }
-        log_info("%s runs as pid %d, booting %s.", vmm_text(vm), (int) vm->process.pid, vm->config->image);
+        log_info("%s runs as pid %d, booting %s.", vm->vmm_text, (int) vm->process.pid, vm->config->image);
         vm_enter(vm, VM_STARTING);
         r = sd_event_loop(vm->event);
         if (r < 0)
@@ -797,6 +817,7 @@ Vm *vm_free(Vm *vm) {
         if (vm->journal)
                 journal_unwait(vm->journal, &vm->idle_waiter);
         journal_free(vm->journal);
+        free(vm->vmm_text);
         journal_source_done(&vm->sources.kiln);
         journal_source_done(&vm->sources.out);
         journal_source_done(&vm->sources.err);

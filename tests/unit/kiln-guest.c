@@ -20,7 +20,7 @@ enum { FAILED = 99 };
 typedef struct Guest {
         int vsock, api;                 /* listeners of the VMM */
         int status, out, err;           /* connections of init */
-        unsigned n_pings, n_signals, n_cads, n_flushes;
+        unsigned n_pings, n_signals, n_cads, n_flushes, n_infos;
         bool deaf;                      /* does not answer the guest's API */
 } Guest;
 
@@ -77,6 +77,7 @@ static void serve_one(Guest *g, int listener, bool vsock) {
         _cleanup_(http_parser_freep) HttpParser *p = NULL;
         _cleanup_free_ char *answer = NULL;
         size_t n, used;
+        const char *body = NULL;
         char buf[1024];
         ssize_t k;
         int r;
@@ -125,10 +126,14 @@ static void serve_one(Guest *g, int listener, bool vsock) {
                 close(m);
                 g->n_flushes++;
                 r = 204;
+        } else if (!vsock && streq(http_target(p), "/") && streq(http_method(p), "GET")) {
+                body = "{\"app_name\":\"ember\",\"id\":\"x\",\"state\":\"Running\",\"vmm_version\":\"0.1.0\",\"accelerator\":\"tcg\"}";
+                g->n_infos++;
         } else
                 r = 404;
-        if (http_format_response((unsigned) r, NULL, true, &answer, &n) < 0 || write_full(fd, answer, n) < 0)
+        if (http_format_response((unsigned) r, body, true, &answer, &n) < 0)
                 fail("answer");
+        (void) send(fd, answer, n, MSG_NOSIGNAL);       /* who asked may have gone */
 }
 
 /* Answers whoever calls until *count is at least n; false after that much time. */
@@ -190,7 +195,11 @@ static int play_exit_0(Guest *g) {
 }
 
 static int play_exit_7(Guest *g) {
-        boot_and_start(g);
+        boot(g);
+        if (!serve_until(g, &g->n_infos, 1, 5000))
+                return FAILED;
+        sleep_msec(100);
+        put(g->status, "{\"state\":\"started\",\"pid\":87}\n");
         put(g->out, "hello\n");
         return finish(g, 7, 0, "", 6, 0);
 }
@@ -389,7 +398,7 @@ static int play_answers(Guest *g) {
 
 static int play_obeys(Guest *g) {
         boot_and_start(g);
-        if (!serve_until(g, &g->n_signals, 1, 5000) || g->n_flushes != 1)
+        if (!serve_until(g, &g->n_signals, 1, 5000) || !serve_until(g, &g->n_flushes, 1, 5000))
                 return FAILED;
         put(g->out, "bye\n");
         return finish(g, 143, SIGTERM, "", 4, 0);

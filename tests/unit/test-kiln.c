@@ -5,9 +5,11 @@
 #include <syslog.h>
 
 #include "base/exit-codes.h"
+#include "json/json.h"
 #include "kiln/outcome.h"
 #include "kiln/status-line.h"
 #include "kiln/tail.h"
+#include "kiln/vmm-info.h"
 #include "test.h"
 
 static int parse(const char *line, StatusLine *ret, char *error) {
@@ -15,6 +17,7 @@ static int parse(const char *line, StatusLine *ret, char *error) {
 }
 
 static void test_status_lines(void **state) {
+        _cleanup_free_ char *long_line = NULL;
         char error[STATUS_LINE_ERROR_MAX];
         StatusLine s;
 
@@ -33,6 +36,11 @@ static void test_status_lines(void **state) {
         assert_string_equal(s.message, "a?[2J b");
         assert_ok(parse("{\"state\":\"exited\",\"exit_code\":0}", &s, error));
         assert_true(s.stdout_bytes == UINT64_MAX);
+
+        /* Too long a reason is cut, not in the middle of a character. */
+        long_line = strf("{\"state\":\"exited\",\"exit_code\":1,\"message\":\"%01023d\u00e4\u00e4\"}", 0);
+        assert_ok(parse(long_line, &s, error));
+        assert_int_equal(strlen(s.message), 1023);
 }
 
 static void test_status_lines_refused(void **state) {
@@ -55,12 +63,33 @@ static void test_status_lines_refused(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 assert_error(parse(cases[i], &s, error), EBADMSG);
 
-        large = strf("{\"state\":\"exited\",\"exit_code\":1,\"message\":\"%01025d\"}", 0);
-        assert_error(parse(large, &s, error), EBADMSG);
-        free(large);
         large = strf("%5000s", "{\"state\":\"booted\"}");
         assert_error(parse(large, &s, error), EBADMSG);
         free(large);
+}
+
+static void check_info(const char *body, const char *expected) {
+        char error[JSON_ERROR_MAX] = "";
+        _cleanup_(vmm_info_done) VmmInfo i = {};
+        _cleanup_free_ char *text = NULL;
+
+        if (!expected) {
+                assert_error(vmm_info_parse(body, &i, error), EBADMSG);
+                return;
+        }
+        assert_ok(vmm_info_parse(body, &i, error));
+        text = vmm_info_format(&i);
+        assert_string_equal(text, expected);
+}
+
+static void test_vmm_info(void **state) {
+        check_info("{\"id\":\"x\",\"state\":\"Running\",\"vmm_version\":\"1.16.0\",\"app_name\":\"Firecracker\"}", "Firecracker 1.16.0 (KVM)");
+        check_info("{\"app_name\":\"ember\",\"vmm_version\":\"0.1.0\",\"accelerator\":\"tcg\"}", "ember (emulation)");
+        check_info("{\"app_name\":\"ember\",\"accelerator\":\"kvm\"}", "ember (KVM)");
+        check_info("{\"app_name\":\"ember\"}", "ember");
+        check_info("{}", NULL);
+        check_info("{\"app_name\":\"a\\nREADY=1\"}", NULL);
+        check_info("nonsense", NULL);
 }
 
 static void test_tail(void **state) {
@@ -184,6 +213,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_status_lines),
                 cmocka_unit_test(test_status_lines_refused),
+                cmocka_unit_test(test_vmm_info),
                 cmocka_unit_test(test_tail),
                 cmocka_unit_test(test_outcome_of_the_workload),
                 cmocka_unit_test(test_outcome_of_the_vmm),
