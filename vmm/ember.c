@@ -39,6 +39,7 @@ typedef struct Ember {
         VsockDevice *vsock;             /* NULL without one, like vhost */
         VhostUser *vhost;
         Qmp *qmp;
+        QemuAccelerator accelerator;
         QemuProcess qemu;
         EventSource qemu_source;
 
@@ -212,8 +213,8 @@ static void on_request(ApiRequest request, uint64_t client, void *userdata) {
 
         switch (request) {
         case API_GET_INSTANCE:
-                respond_json(e, client, json_pack("{s:s,s:s,s:s,s:s}", "app_name", "ember", "id", e->options->id, "state", "Running",
-                                        "vmm_version", INFERNO_VERSION));
+                respond_json(e, client, json_pack("{s:s,s:s,s:s,s:s,s:s}", "app_name", "ember", "id", e->options->id, "state", "Running",
+                                        "vmm_version", INFERNO_VERSION, "accelerator", e->accelerator == QEMU_KVM ? "kvm" : "tcg"));
                 return;
         case API_GET_VERSION:
                 respond_json(e, client, json_pack("{s:s}", "firecracker_version", INFERNO_VERSION));
@@ -302,11 +303,12 @@ static int start_qemu(Ember *e) {
         _cleanup_strv_ char **argv = NULL;
         int pair[2], r;
 
+        e->accelerator = choose_accelerator(e->options->accelerator);
         r = qemu_command(e->config,
                         &(QemuOptions) {
                                 .program = e->options->qemu,
                                 .id = e->options->id,
-                                .accelerator = choose_accelerator(e->options->accelerator),
+                                .accelerator = e->accelerator,
                                 .sandbox = !e->options->no_seccomp,
                                 .qmp_fd = QEMU_QMP_FD,
                                 .vhost_fd = QEMU_VHOST_FD,
