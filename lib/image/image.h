@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Images in the local store: references, the blob store, the read-only image file, and the run-time part of the OCI image configuration. */
+/* Images in the local store: references, the blob store, the read-only image file, and the run-time part of the OCI image configuration.
+ *
+ * Below images/: oci/blobs/sha256/<hex>, the blobs of an OCI layout, which skopeo shares among images; rootfs/<hex of the
+ * manifest>.squashfs, the image files; lock/. A blob counts for nothing until the bytes read from it have its digest; an image file counts when
+ * the database has it and it is as long as it says. Names appear after their content is on the disk, the row after the names. */
 
 #include "base/macros.h"
 #include "definition/definition.h"
@@ -12,7 +16,7 @@ int image_reference_normalize(const char *reference, char **ret, char **ret_erro
 
 /* What image-spec's config.md says about running it. */
 typedef struct ImageConfig {
-        char **env, **entrypoint, **cmd;
+        char **env, **entrypoint, **cmd;        /* NULL: the image does not say */
         char *user, *working_dir, *stop_signal;
         char *manifest_digest;          /* "sha256:<hex>" */
         char *rootfs_path;              /* the image file on the host, with layout_root() */
@@ -24,6 +28,23 @@ void image_config_done(ImageConfig *c);
 /* The configuration of an image that inferno-image has put into the store. -ENOENT: not there (or its file is gone). */
 int image_config_load(Store *store, const char *reference, ImageConfig *ret, char **ret_error);
 
+/* What is going on, for people. */
+typedef enum ImageNotice {
+        IMAGE_NOTICE_STEP,              /* worth a line */
+        IMAGE_NOTICE_PROGRESS,          /* the state of the step, a few times a second: the next one replaces it */
+        IMAGE_NOTICE_WARNING,
+} ImageNotice;
+typedef void (*ImageNotify)(ImageNotice kind, const char *text, void *userdata);
+
 /* Pulls where the policy says so, builds the image file where it is missing, records it. Two processes that ask for one image build it once.
- * The error, if any, is one sentence that names image, layer and entry. */
-int image_ensure(Store *store, const char *reference, PullPolicy pull, const SiteConfig *site, ImageConfig *ret, char **ret_error);
+ * The error, if any, is one sentence that names image, layer and entry: -EBADMSG, the image is malformed or not what its digests say; -EOPNOTSUPP:
+ * of a kind that we do not run; -EFBIG: over a limit of the site's; -ENOENT: there is no such image; -EACCES: not allowed to have it;
+ * -ENXIO: the registry cannot be reached; -ENOPKG: no skopeo; others as the system gave them. */
+int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site, ImageNotify notify, void *userdata,
+                ImageConfig *ret, char **ret_error);
+
+/* Forgets the reference, and removes the image file and the blobs that nothing else needs. -ENOENT: not there. */
+int image_remove(Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error);
+
+/* What the store has of it as a JSON document: {reference, digest, file, size, created, manifest, config}. */
+int image_inspect(Store *store, const char *reference, char **ret, char **ret_error);

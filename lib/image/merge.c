@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "image/error.h"
+#include "image/merge.h"
+
+enum {
+        XATTR_NAME_MAX = 255,           /* Linux' limits: xattr(7) */
+        XATTR_VALUE_MAX = 65536,
+        XATTR_LIST_SIZE_MAX = 65536,    /* of all names of a file */
+        DEVICE_MAJOR_MAX = (1 << 12) - 1,       /* what squashfs and Linux' dev_t have room for */
+        DEVICE_MINOR_MAX = (1 << 20) - 1,
+};
+
+#define FILE_SIZE_MAX GIB(128)          /* libsquashfs puts the list of blocks on the stack: 4 MiB of it */
+
+typedef struct Merge {
+        Tree *tree;
+        struct archive *archive;
+        struct archive_entry *entry;
+        const uint8_t *data;
+        size_t size;
+        uint64_t size_max;
+        unsigned layer;
+} Merge;
+
+DEFINE_TRIVIAL_CLEANUP_FUNC(struct archive *, archive_read_free)
+
+/* A warning that a name does not convert to the locale's character set is none: names are bytes here, and libarchive then hands out
+ * the bytes. Every other warning means that something in the archive was not understood. (EILSEQ is libarchive's ARCHIVE_ERRNO_FILE_FORMAT.) */
+static bool is_charset_warning(struct archive *a, int status) {
+        return status == ARCHIVE_WARN && archive_errno(a) == EILSEQ;
+}
+
+static int archive_failure(struct archive *a, char **ret_error) {
+        if (archive_errno(a) == ENOMEM)
+                return -ENOMEM;
+        return image_error(ret_error, -EBADMSG, "broken tar archive: %s", archive_error_string(a) ?: "unknown reason");
+}
+
+/* What host and guest, not the image, decide about; umoci leaves out the same. overlayfs' own would be taken for its
+ * bookkeeping when the image becomes a lower layer in the guest. */
+static bool xattr_is_foreign(const char *name) {
+        return streq(name, "security.selinux") || startswith(name, "trusted.overlay.");
+}
+
+static int take_xattrs(Merge *m, TreeInode *inode, char **ret_error) {
+        size_t list_size = 0;
+        const char *name;
+        const void *value;
+        size_t n;
+
+        (void) archive_entry_xattr_reset(m->entry);
+        while (archive_entry_xattr_next(m->entry, &name, &value, &n) == ARCHIVE_OK) {
+                char q[IMAGE_QUOTE_MAX];
+                TreeXattr *x;
+
+                if (!name || xattr_is_foreign(name))
+                        continue;
+                if (!startswith(name, "user.") && !startswith(name, "trusted.") && !startswith(name, "security.")) {
+                        tree_stats(m->tree)->n_dropped_xattrs++;
+                        continue;
+                }
+                list_size += strlen(name) + 1;
+                if (strlen(name) > XATTR_NAME_MAX || strchr(name, '.')[1] == 0 || n > XATTR_VALUE_MAX || list_size > XATTR_LIST_SIZE_MAX)
+                        return image_error(ret_error, -EBADMSG, "the extended attribute \"%s\" is longer than Linux allows", image_quote(name, q));
+                for (x = inode->xattrs; x && !streq(x->name, name); x = x->next)
+                        ;
+                if (!x) {
+                        x = tree_alloc(m->tree, sizeof(TreeXattr));
+                        if (!x)
+                                return -ENOMEM;
+                        x->name = tree_strndup(m->tree, name, strlen(name));
+                        if (!x->name)
+                                return -ENOMEM;
+                        x->next = inode->xattrs;
+                        inode->xattrs = x;
+                }
+                x->value = tree_strndup(m->tree, value, n);     /* the last of a name counts */
+                if (!x->value)
+                        return -ENOMEM;
+                x->size = n;
+        }
+        return 0;
+}
+
+/* Where the content of the entry stands, without touching it. */
+static int take_extents(Merge *m, TreeInode *inode, char **ret_error) {
+        TreeExtent *extents = NULL, first;
+        uint64_t end = 0;
+        size_t room = 0;
+        uint32_t n = 0;
+
+        for (;;) {
+                const void *p;
+                int64_t offset;
+                size_t k;
+                int status = archive_read_data_block(m->archive, &p, &k, &offset);
+
+                if (status == ARCHIVE_EOF)
+                        break;
+                if (status != ARCHIVE_OK)
+                        return archive_failure(m->archive, ret_error);
+                if (k == 0)
+                        continue;
+                if (offset < 0 || (uint64_t) offset < end || (uint64_t) offset > inode->size || k > inode->size - (uint64_t) offset)
+                        return image_error(ret_error, -EBADMSG, "its sparse map is not in order");
+                /* The archive is one piece of memory, of which libarchive hands out parts. */
+                if ((const uint8_t *) p < m->data || (const uint8_t *) p - m->data > (ptrdiff_t) (m->size - k))
+                        return -EIO;
+                end = (uint64_t) offset + k;
+
+                first = (TreeExtent) { .logical = (uint64_t) offset, .position = (uint64_t) ((const uint8_t *) p - m->data), .size = k };
+                if (n > 0 && extents[n - 1].logical + extents[n - 1].size == first.logical &&
+                    extents[n - 1].position + extents[n - 1].size == first.position) {
+                        extents[n - 1].size += k;
+                        continue;
+                }
+                if (n == room) {
+                        TreeExtent *more = tree_alloc(m->tree, MAX(room * 2, (size_t) 1) * sizeof(TreeExtent));
+
+                        if (!more)
+                                return -ENOMEM;
+                        if (n > 0)
+                                memcpy(more, extents, n * sizeof(TreeExtent));
+                        extents = more;
+                        room = MAX(room * 2, (size_t) 1);
+                }
+                extents[n++] = first;
+        }
+        inode->extents = extents;
+        inode->n_extents = n;
+        return 0;
+}
+
+static int take_id(int64_t id, const char *what, uint32_t *ret, char **ret_error) {
+        /* 2^32-1 is what (uid_t) -1 means to system calls: no id. */
+        if (id < 0 || id >= UINT32_MAX)
+                return image_error(ret_error, -EBADMSG, "its %s %" PRId64 " is none that Linux has", what, id);
+        *ret = (uint32_t) id;
+        return 0;
+}
+
+static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
+        TreeInode *inode;
+        const char *s;
+        int r;
+
+        inode = tree_alloc(m->tree, sizeof(TreeInode));
+        if (!inode)
+                return -ENOMEM;
+        inode->mode = archive_entry_filetype(m->entry) | (archive_entry_perm(m->entry) & 07777);
+        inode->mtime = archive_entry_mtime(m->entry);
+        inode->layer = m->layer;
+        r = take_id(archive_entry_uid(m->entry), "owner", &inode->uid, ret_error);
+        if (r < 0)
+                return r;
+        r = take_id(archive_entry_gid(m->entry), "group", &inode->gid, ret_error);
+        if (r < 0)
+                return r;
+        r = take_xattrs(m, inode, ret_error);
+        if (r < 0)
+                return r;
+
+        switch (inode->mode & S_IFMT) {
+        case S_IFREG:
+                if (archive_entry_size(m->entry) < 0)
+                        return image_error(ret_error, -EBADMSG, "its size is negative");
+                inode->size = (uint64_t) archive_entry_size(m->entry);
+                if (inode->size > MIN(m->size_max, FILE_SIZE_MAX))
+                        return image_error(ret_error, -EFBIG, "larger than %" PRIu64 " MiB (ImageSizeMax=)", MIN(m->size_max, FILE_SIZE_MAX) / MIB(1));
+                r = take_extents(m, inode, ret_error);
+                if (r < 0)
+                        return r;
+                break;
+        case S_IFLNK:
+                s = archive_entry_symlink(m->entry);
+                if (isempty(s) || strlen(s) > TREE_PATH_MAX)
+                        return image_error(ret_error, -EBADMSG, "the target of the symlink is %s", isempty(s) ? "empty" : "too long");
+                inode->target = tree_strndup(m->tree, s, strlen(s));
+                if (!inode->target)
+                        return -ENOMEM;
+                inode->mode |= 0777;
+                break;
+        case S_IFCHR:
+        case S_IFBLK:
+                if (archive_entry_rdevmajor(m->entry) > DEVICE_MAJOR_MAX || archive_entry_rdevminor(m->entry) > DEVICE_MINOR_MAX)
+                        return image_error(ret_error, -EBADMSG, "its device number is none that Linux has");
+                inode->rdev_major = (uint32_t) archive_entry_rdevmajor(m->entry);
+                inode->rdev_minor = (uint32_t) archive_entry_rdevminor(m->entry);
+                break;
+        case S_IFDIR:
+        case S_IFIFO:
+                break;
+        default:
+                return image_error(ret_error, -EBADMSG, "of a type that is not known here");
+        }
+        *ret = inode;
+        return 0;
+}
+
+static int take_entry(Merge *m, const char *path, char **ret_error) {
+        const char *target = archive_entry_hardlink(m->entry);
+        TreeInode *inode = NULL;
+        int r;
+
+        if (target) {
+                /* Readers disagree on whether the bytes behind such a header are its content or the next header. */
+                if (archive_entry_size(m->entry) > 0)
+                        return image_error(ret_error, -EBADMSG, "a hard link with content of its own");
+                return tree_add_link(m->tree, path, target, ret_error);
+        }
+        r = take_inode(m, &inode, ret_error);
+        if (r < 0)
+                return r;
+        return tree_add(m->tree, path, inode, ret_error);
+}
+
+int merge_layer(Tree *t, unsigned layer, const void *data, size_t size, uint64_t size_max, char **ret_error) {
+        _cleanup_(archive_read_freep) struct archive *a = NULL;
+        Merge m = { .tree = t, .data = data, .size = size, .size_max = size_max, .layer = layer };
+        int r;
+
+        tree_begin_layer(t);
+        if (size == 0)
+                return 0;
+
+        a = archive_read_new();
+        if (!a)
+                return -ENOMEM;
+        if (archive_read_support_format_tar(a) != ARCHIVE_OK || archive_read_open_memory(a, data, size) != ARCHIVE_OK)
+                return archive_failure(a, ret_error);
+        m.archive = a;
+        for (uint64_t n = 1;; n++) {
+                char q[IMAGE_QUOTE_MAX];
+                const char *path;
+                int status = archive_read_next_header(a, &m.entry);
+
+                if (status == ARCHIVE_EOF)
+                        return 0;
+                if (status != ARCHIVE_OK && !is_charset_warning(a, status)) {
+                        r = archive_failure(a, ret_error);
+                        return r == -ENOMEM ? r : image_error_prefix(ret_error, r, "entry %" PRIu64, n);
+                }
+                path = archive_entry_pathname(m.entry);
+                if (!path)
+                        return image_error(ret_error, -EBADMSG, "entry %" PRIu64 " has no name", n);
+                r = take_entry(&m, path, ret_error);
+                if (r < 0)
+                        return r == -ENOMEM ? r : image_error_prefix(ret_error, r, "entry \"%s\"", image_quote(path, q));
+        }
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Forgetting an image, and what only it needed. */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "image/error.h"
+#include "image/work.h"
+
+static void images_free(StoreImage *images, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                store_image_done(images + i);
+        free(images);
+}
+
+/* The digests of all blobs that an image of the store needs, its manifest included. A manifest that cannot be read keeps nothing: getting the
+ * image again would need all of it anyway. */
+static int add_needed(Work *w, const StoreImage *image, char ***needed) {
+        _cleanup_oci_document_ OciDocument manifest = {};
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r;
+
+        r = strv_extend(needed, image->manifest_digest);
+        if (r >= 0)
+                r = strv_extend(needed, image->config_digest);
+        if (r < 0)
+                return r;
+        if (!digest_is_valid(image->manifest_digest) || work_read_document(w->blobs_fd, image->manifest_digest, &text, &n) < 0 ||
+            oci_document_parse(text, n, &manifest, NULL) < 0)
+                return 0;
+        for (size_t i = 0; i < manifest.n_layers && r >= 0; i++)
+                r = strv_extend(needed, manifest.layers[i].digest);
+        return r;
+}
+
+static int compare_strings(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+typedef bool (*KeepFunc)(const char *name, char *const *keep, size_t n_keep);
+
+static bool keep_blob(const char *name, char *const *keep, size_t n_keep) {
+        char digest[DIGEST_SIZE];
+        const char *p = digest;
+
+        if (snprintf(digest, sizeof(digest), "sha256:%s", name) >= (int) sizeof(digest))
+                return false;
+        return bsearch(&p, keep, n_keep, sizeof(char *), compare_strings);
+}
+
+static bool keep_rootfs(const char *name, char *const *keep, size_t n_keep) {
+        return bsearch(&name, keep, n_keep, sizeof(char *), compare_strings);
+}
+
+static int sweep(int dir_fd, KeepFunc keep_func, char **keep) {
+        size_t n_keep = strv_length(keep);
+        int fd, r = 0;
+        DIR *d;
+
+        if (n_keep > 1)
+                qsort(keep, n_keep, sizeof(char *), compare_strings);
+        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return negative_errno();
+        d = fdopendir(fd);
+        if (!d) {
+                safe_close(fd);
+                return negative_errno();
+        }
+        for (struct dirent *de; (de = readdir(d));)
+                if (!streq(de->d_name, ".") && !streq(de->d_name, "..") && !(keep && keep_func(de->d_name, keep, n_keep))) {
+                        int k = remove_tree_at(dir_fd, de->d_name);
+
+                        r = r < 0 ? r : k;
+                }
+        (void) closedir(d);
+        return r;
+}
+
+/* The folders of pulls that were killed; with the store's lock held there are no others. */
+static int sweep_scratch(Work *w) {
+        _cleanup_strv_ char **keep = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        fd = openat(w->images_fd, "oci", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return negative_errno();
+        r = strv_extend(&keep, "blobs");
+        return r < 0 ? r : sweep(fd, keep_rootfs, keep);
+}
+
+int image_remove(Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error) {
+        _cleanup_strv_ char **blobs = NULL, **files = NULL;
+        _cleanup_store_image_ StoreImage row = {};
+        _cleanup_work_ Work w = WORK_EMPTY;
+        _cleanup_free_ char *lock = NULL;
+        StoreImage *images = NULL;
+        size_t n_images = 0;
+        int r;
+
+        r = work_open(&w, store, reference, notify, userdata, ret_error);
+        if (r >= 0)
+                r = work_lock_reference(&w, ret_error);
+        if (r >= 0)
+                r = work_lock_store(&w, LOCK_EX, ret_error);
+        if (r < 0)
+                return image_error_prefix(ret_error, r, "Image \"%s\"", reference);
+        r = store_image_get(store, w.reference, &row);
+        if (r == -ENOENT)
+                return image_error(ret_error, r, "Image \"%s\" is not in the store.", reference);
+        /* The row first: from here on nobody takes the file for an image. */
+        if (r >= 0)
+                r = store_image_remove(store, w.reference);
+        if (r >= 0)
+                r = store_image_list(store, &images, &n_images);
+        if (r < 0)
+                return image_error(ret_error, r, "%s", store_error(store));
+
+        for (size_t i = 0; i < n_images && r >= 0; i++) {
+                r = add_needed(&w, images + i, &blobs);
+                if (r >= 0)
+                        r = strv_extend(&files, images[i].rootfs);
+        }
+        images_free(images, n_images);
+        if (r >= 0)
+                r = sweep(w.rootfs_fd, keep_rootfs, files);
+        if (r >= 0)
+                r = sweep(w.blobs_fd, keep_blob, blobs);
+        if (r >= 0)
+                r = sweep_scratch(&w);
+        if (r >= 0)
+                r = work_reference_lock_name(&w, &lock);
+        if (r < 0)
+                return image_error_errno(ret_error, r, "Image \"%s\" is out of the database, but not all of its files could be removed", reference);
+        (void) unlinkat(w.locks_fd, lock, 0);
+        return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "image/error.h"
+#include "image/skopeo.h"
+
+enum {
+        TICK_MSEC = 500,
+        LINE_MAX_SIZE = 64 * 1024,
+        HELD_FD = 3,
+};
+
+char *skopeo_message(const char *line, bool *ret_is_warning) {
+        const char *level, *message;
+        char *out, *p;
+
+        /* logrus: time="…" level=fatal msg="…", with Go's quoting. */
+        *ret_is_warning = false;
+        level = startswith(line, "time=\"") ? strstr(line, " level=") : NULL;
+        message = level ? strstr(level, " msg=") : NULL;
+        if (!message)
+                return strdup(line);
+        level += strlen(" level=");
+        *ret_is_warning = !startswith(level, "fatal") && !startswith(level, "error") && !startswith(level, "panic");
+        message += strlen(" msg=");
+        if (*message != '"')
+                return strndup(message, strcspn(message, " "));
+        out = p = strdup(message + 1);
+        if (!out)
+                return NULL;
+        for (const char *q = message + 1; *q && *q != '"'; q++) {
+                if (*q == '\\' && q[1]) {
+                        q++;
+                        *p++ = *q == 'n' || *q == 't' || *q == 'r' ? ' ' : *q;
+                } else
+                        *p++ = *q;
+        }
+        *p = 0;
+        return out;
+}
+
+/* Text is all that skopeo gives. Whatever is not one of these comes, in practice, from the registry or the way to it. */
+static int errno_of_message(const char *s) {
+        static const struct {
+                const char *text;
+                int error;
+        } table[] = {
+                { "no space left on device", ENOSPC },
+                { "read-only file system", EROFS },
+                { "unauthorized", EACCES },
+                { "authentication required", EACCES },
+                { "access to the resource is denied", EACCES },
+                { "denied:", EACCES },
+                { "invalid username/password", EACCES },
+                { "rejected by policy", EACCES },
+                { "manifest unknown", ENOENT },
+                { "name unknown", ENOENT },
+                { "repository name not known", ENOENT },
+                { "no such image", ENOENT },
+                { "No such image", ENOENT },
+                { "not found", ENOENT },
+                { "no such host", ENXIO },
+                { "no such file or directory", ENOENT },
+                { "does not resolve to an image ID", ENOENT },
+                { "identifier is not an image", ENOENT },
+                { "no image found", ENOENT },
+                { "digest mismatch", EBADMSG },
+                { "Digest did not match", EBADMSG },
+        };
+
+        /* The name of a host that is "not found" is no image that is not found, nor is a socket that is missing. */
+        if (strstr(s, "dial ") || strstr(s, "no such host") || strstr(s, "Cannot connect to the Docker daemon"))
+                return -ENXIO;
+        for (size_t i = 0; i < ELEMENTSOF(table); i++)
+                if (strstr(s, table[i].text))
+                        return -table[i].error;
+        return -ENXIO;
+}
+
+static int spawn_skopeo(char **argv, int out_fd, int err_fd, int held_fd, pid_t *ret) {
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attr;
+        sigset_t none, usual;
+        int k;
+
+        if (posix_spawn_file_actions_init(&actions) != 0)
+                return -ENOMEM;
+        if (posix_spawnattr_init(&attr) != 0) {
+                posix_spawn_file_actions_destroy(&actions);
+                return -ENOMEM;
+        }
+        sigemptyset(&none);
+        sigemptyset(&usual);
+        sigaddset(&usual, SIGPIPE);
+        sigaddset(&usual, SIGINT);
+        sigaddset(&usual, SIGTERM);
+        k = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (k == 0)
+                k = posix_spawn_file_actions_adddup2(&actions, out_fd, STDOUT_FILENO);
+        if (k == 0)
+                k = posix_spawn_file_actions_adddup2(&actions, err_fd, STDERR_FILENO);
+        if (k == 0 && held_fd >= 0)
+                k = posix_spawn_file_actions_adddup2(&actions, held_fd, HELD_FD);
+        if (k == 0)
+                k = posix_spawnattr_setsigmask(&attr, &none);
+        if (k == 0)
+                k = posix_spawnattr_setsigdefault(&attr, &usual);
+        if (k == 0)
+                k = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        if (k == 0)
+                k = posix_spawnp(ret, "skopeo", &actions, &attr, argv, environ);
+        posix_spawnattr_destroy(&attr);
+        posix_spawn_file_actions_destroy(&actions);
+        return -k;
+}
+
+/* Takes whole lines out of the buffer; at the end also what has no newline. */
+static int take_lines(StrBuf *b, const SkopeoRun *run, bool at_end, char **last_message) {
+        char *line = b->data, *newline;
+
+        while (line && *line && ((newline = strchr(line, '\n')) || at_end || strlen(line) > LINE_MAX_SIZE)) {
+                _cleanup_free_ char *message = NULL;
+                bool is_warning;
+
+                if (newline)
+                        *newline = 0;
+                message = skopeo_message(line, &is_warning);
+                if (!message)
+                        return -ENOMEM;
+                if (is_warning) {
+                        if (run->warning)
+                                run->warning(message, run->userdata);
+                } else if (*message) {
+                        free(*last_message);
+                        *last_message = TAKE_PTR(message);
+                }
+                line = newline ? newline + 1 : line + strlen(line);
+        }
+        if (line && line != b->data) {
+                size_t n = strlen(line);
+
+                memmove(b->data, line, n + 1);
+                b->size = n;
+        }
+        return 0;
+}
+
+static uint64_t now_msec(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * 1000 + (uint64_t) t.tv_nsec / 1000000;
+}
+
+/* Reads both pipes until they are closed. */
+static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, char **last_message) {
+        _cleanup_strbuf_ StrBuf messages = {};
+        struct pollfd p[] = { { .fd = out_fd, .events = POLLIN }, { .fd = err_fd, .events = POLLIN } };
+        uint64_t next_tick = now_msec() + TICK_MSEC;
+        int r;
+
+        while (p[0].fd >= 0 || p[1].fd >= 0) {
+                uint64_t now = now_msec();
+
+                if (now >= next_tick) {
+                        if (run->tick)
+                                run->tick(run->userdata);
+                        next_tick = now + TICK_MSEC;
+                }
+                if (poll(p, ELEMENTSOF(p), (int) (next_tick - now)) < 0 && errno != EINTR)
+                        return negative_errno();
+                for (size_t i = 0; i < ELEMENTSOF(p); i++) {
+                        char buf[16384];
+                        ssize_t n;
+
+                        if (p[i].fd < 0 || !p[i].revents)
+                                continue;
+                        n = read(p[i].fd, buf, sizeof(buf));
+                        if (n < 0 && errno != EINTR)
+                                return negative_errno();
+                        if (n == 0)
+                                p[i].fd = -1;
+                        if (n <= 0)
+                                continue;
+                        if (i == 1) {
+                                /* A NUL in it would hide the rest. */
+                                for (ssize_t j = 0; j < n; j++)
+                                        buf[j] = buf[j] ? buf[j] : '?';
+                                strbuf_add(&messages, buf, (size_t) n);
+                                r = messages.failed ? -ENOMEM : take_lines(&messages, run, false, last_message);
+                                if (r < 0)
+                                        return r;
+                        } else if (run->output_max > 0) {
+                                if (output->size + (size_t) n > run->output_max)
+                                        return -EFBIG;
+                                strbuf_add(output, buf, (size_t) n);
+                        }
+                }
+        }
+        return take_lines(&messages, run, true, last_message);
+}
+
+int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret_size, char **ret_error) {
+        _cleanup_close_ int out_read = -EBADF, out_write = -EBADF, err_read = -EBADF, err_write = -EBADF;
+        _cleanup_free_ char *last_message = NULL;
+        _cleanup_strbuf_ StrBuf output = {};
+        int fds[2], r, status;
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return negative_errno();
+        out_read = fds[0];
+        out_write = fds[1];
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return negative_errno();
+        err_read = fds[0];
+        err_write = fds[1];
+
+        r = spawn_skopeo(argv, out_write, err_write, run->held_fd, &pid);
+        if (r == -ENOENT)
+                return image_error(ret_error, -ENOPKG, "skopeo is not installed; install the package of that name");
+        if (r < 0)
+                return image_error_errno(ret_error, r, "cannot start skopeo");
+        out_write = safe_close(out_write);
+        err_write = safe_close(err_write);
+
+        r = follow(out_read, err_read, run, &output, &last_message);
+        if (r < 0)
+                (void) kill(pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return negative_errno();
+        if (r == -EFBIG)
+                return image_error(ret_error, -EBADMSG, "skopeo gave more than %zu bytes", run->output_max);
+        if (r < 0)
+                return r;
+        if (WIFSIGNALED(status))
+                return image_error(ret_error, -EIO, "skopeo was killed by signal %d", WTERMSIG(status));
+        if (WEXITSTATUS(status) != 0) {
+                char *q = last_message;
+
+                if (!q)
+                        return image_error(ret_error, -ENXIO, "skopeo failed with status %d and no message", WEXITSTATUS(status));
+                /* A terminal must not be told what to do by a registry. */
+                for (char *c = q; *c; c++)
+                        if ((unsigned char) *c < 0x20 || *c == 0x7f)
+                                *c = ' ';
+                return image_error(ret_error, errno_of_message(q), "%s", q);
+        }
+        if (ret_output)
+                return strbuf_finish(&output, ret_output, ret_size);
+        return 0;
+}
