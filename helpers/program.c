@@ -41,6 +41,10 @@ static int parse_option(const char *arg, const char *usage, const HelperOption *
         return wrong_usage("Unknown option", arg);
 }
 
+static bool is_vm(const char *argument) {
+        return streq(argument, "VM") || streq(argument, "[VM]");
+}
+
 int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verbs, const HelperOption *options) {
         const char *words[2];
         int n_words = 0, r;
@@ -73,7 +77,7 @@ int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verb
                         log_error("'%s' needs one more word: %s. See --help.", v->name, v->argument);
                         return EXIT_USAGE;
                 }
-                if (argument && !vm_name_is_valid(argument))
+                if (argument && is_vm(v->argument) && !vm_name_is_valid(argument))
                         return -wrong_usage("Not a valid name of a VM:", argument);
                 r = v->run(argument);
                 return r < 0 ? exit_code_from_errno(r) : r;

@@ -9,7 +9,7 @@ typedef int (*HelperRun)(const char *argument);
 
 typedef struct HelperVerb {
         const char *name;               /* "prepare" */
-        const char *argument;           /* "VM": the one word that must follow, which must be a valid name of a VM; "[VM]": may; NULL: none */
+        const char *argument;           /* the one word that must follow; in brackets: may; NULL: none. "VM" must be a valid name of a VM */
         HelperRun run;                  /* the argument, or NULL */
 } HelperVerb;
 
