@@ -422,20 +422,21 @@ static int hide_lower(Tree *t, TreeNode *node, bool keep_itself, char **ret_erro
 }
 
 static int whiteout(Tree *t, const char *path, size_t parent_n, const char *name, size_t n, char **ret_error) {
+        bool opaque = n == strlen(WHITEOUT_OPAQUE) && memcmp(name, WHITEOUT_OPAQUE, n) == 0;
         TreeNode *parent, *node;
         int r;
 
-        r = walk(t, path, parent_n, 0, &parent, ret_error);
-        if (r != 0)
-                return r < 0 ? r : 0;
-        if (n == strlen(WHITEOUT_OPAQUE) && memcmp(name, WHITEOUT_OPAQUE, n) == 0)
-                return hide_lower(t, parent, true, ret_error);
         name += strlen(WHITEOUT_PREFIX);
         n -= strlen(WHITEOUT_PREFIX);
         if (n == 0)
                 return image_error(ret_error, -EBADMSG, "a whiteout without a name");
         if ((n == 1 && name[0] == '.') || (n == 2 && name[0] == '.' && name[1] == '.'))
                 return image_error(ret_error, -EBADMSG, "a whiteout of \".\" or \"..\"");
+        r = walk(t, path, parent_n, 0, &parent, ret_error);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (opaque)
+                return hide_lower(t, parent, true, ret_error);
         node = find_child(t, parent, name, n);
         return node ? hide_lower(t, node, false, ret_error) : 0;
 }
