@@ -109,9 +109,7 @@ static int add_slice(UnitFiles *f, const Definition *d, const SiteConfig *site, 
 
 /* One line of [Install]; definitions have been checked to hold valid names there. */
 static int add_install(UnitFiles *f, const char *key, const char *value, const char *unit) {
-        static const struct {
-                const char *key, *suffix;
-        } kinds[] = { { "WantedBy", "wants" }, { "RequiredBy", "requires" }, { "UpheldBy", "upholds" } };
+        const char *suffix = streq(key, "RequiredBy") ? "requires" : "wants";
         _cleanup_strv_ char **names = NULL;
         const char *reason;
         int r;
@@ -120,11 +118,7 @@ static int add_install(UnitFiles *f, const char *key, const char *value, const c
         if (r < 0)
                 return r;
         STRV_FOREACH(name, names) {
-                if (streq(key, "Alias"))
-                        r = streq(*name, unit) ? 0 : add(f, strdup(*name), strdup(unit), true);
-                for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
-                        if (streq(key, kinds[i].key))
-                                r = add(f, strf("%s.%s/%s", *name, kinds[i].suffix, unit), strdup(TEMPLATE_PATH), true);
+                r = add(f, strf("%s.%s/%s", *name, suffix, unit), strdup(TEMPLATE_PATH), true);
                 if (r < 0)
                         return r;
         }

@@ -26,7 +26,7 @@ void unit_files_done(UnitFiles *f);
  *   inferno@NAME.service -> the template
  *   inferno@NAME.service.d/50-inferno.conf
  *   inferno-TENANT-NAME.slice
- *   and of [Install]: UNIT.wants/, UNIT.requires/, UNIT.upholds/ inferno@NAME.service, and aliases. */
+ *   and of [Install]: UNIT.wants/inferno@NAME.service, UNIT.requires/inferno@NAME.service. */
 int unit_files_add(UnitFiles *f, const Definition *d, const SiteConfig *site);
 
 /* Adds those of a VM whose definition is wrong: the unit is there, and inferno.target wants it at boot, where its first step

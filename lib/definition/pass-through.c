@@ -74,16 +74,17 @@ static const char *check_install(const char *key, const char *value) {
 
         if (streq(key, "Also") || streq(key, "DefaultInstance"))
                 return "Each VM is enabled by its own definition alone.";
-        if (!streq(key, "WantedBy") && !streq(key, "RequiredBy") && !streq(key, "UpheldBy") && !streq(key, "Alias"))
-                return "Unknown key in [Install]; there are WantedBy=, RequiredBy=, UpheldBy= and Alias=.";
+        if (streq(key, "Alias"))
+                return "systemd has no aliases for instances of templates, which units of VMs are.";
+        if (streq(key, "UpheldBy"))
+                return "systemd of Debian 12 does not know UpheldBy= yet; use Upholds= in [Unit] of the other unit.";
+        if (!streq(key, "WantedBy") && !streq(key, "RequiredBy"))
+                return "Unknown key in [Install]; there are WantedBy= and RequiredBy=.";
         if (words_split(value, &names, &reason) < 0)
                 return "Wanted are names of units.";
-        STRV_FOREACH(n, names) {
+        STRV_FOREACH(n, names)
                 if (!unit_name_is_valid(*n))
                         return "Wanted are names of units such as multi-user.target, without specifiers.";
-                if (streq(key, "Alias") && !endswith(*n, ".service"))
-                        return "An alias of a VM's unit ends in .service.";
-        }
         return NULL;
 }
 
