@@ -92,8 +92,8 @@ int definition_load(const char *name, const SiteConfig *site, Definition **ret, 
  * come with their problem in errors, and are left out. */
 int definition_enumerate(char ***ret, DefinitionErrors *errors);
 
-/* The effective VMM on this host: VMM_AUTO becomes VMM_FIRECRACKER where its binary is there and /dev/kvm works (can make a VM and a
- * vCPU), else VMM_EMBER. VMM_FIRECRACKER where it cannot run: -EOPNOTSUPP. */
+/* The effective VMM on this host: VMM_AUTO becomes VMM_FIRECRACKER where its binary is there and kvm_probe() says that KVM works,
+ * else VMM_EMBER. VMM_FIRECRACKER where it cannot run: -EOPNOTSUPP. */
 int definition_resolve_vmm(const Definition *d, const SiteConfig *site, VmmChoice *ret);
 
 /* For programs: logs each line of errors; returns r. */
