@@ -14,6 +14,8 @@ packages_of() { # SET
             echo busybox-static gcc libc6-dev mmdebstrap umoci ;;
         vm)
             echo mmdebstrap qemu-system-x86 qemu-utils e2fsprogs util-linux procps ;;
+        bench)
+            echo jq bsdextrautils ;;
         host)
             echo mmdebstrap systemd-container util-linux procps ;;
     esac
