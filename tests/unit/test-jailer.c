@@ -102,11 +102,10 @@ static char *in_jail(const char *id, const char *path) {
         return s;
 }
 
-static char *make_root(const char *id) {
-        char *root = in_jail(id, "");
+static void make_root(const char *id) {
+        _cleanup_free_ char *root = in_jail(id, "");
 
         assert_ok(mkdir_parents_at(AT_FDCWD, root, 0755));
-        return root;
 }
 
 static bool has_line(const char *text, const char *line) {
@@ -335,9 +334,10 @@ static void test_path(void **state) {
 
 static void test_program(void **state) {
         const char *id = new_id();
-        _cleanup_free_ char *root = make_root(id), *program = in_jail(id, "/jail-probe"), *other = strf("%s/files/other", base);
+        _cleanup_free_ char *program = in_jail(id, "/jail-probe"), *other = strf("%s/files/other", base);
         struct stat st;
 
+        make_root(id);
         assert_ok(mkdir_parent_of_at(AT_FDCWD, other, 0755));
         assert_ok(write_file_atomic_at(AT_FDCWD, other, "x", 1, 0644, 0));
         assert_ok(symlink(other, program));
@@ -383,9 +383,10 @@ static void test_planted(void **state) {
 
         for (size_t i = 0; i < ELEMENTSOF(names); i++) {
                 const char *id = new_id();
-                _cleanup_free_ char *root = make_root(id), *dev = in_jail(id, "/dev"), *name = in_jail(id, names[i]), *elsewhere = in_jail(id, "/elsewhere");
+                _cleanup_free_ char *dev = in_jail(id, "/dev"), *name = in_jail(id, names[i]), *elsewhere = in_jail(id, "/elsewhere");
                 struct stat st;
 
+                make_root(id);
                 assert_ok(mkdir(elsewhere, 0755));
                 if (i == 1)
                         assert_ok(mkdir(dev, 0755));
@@ -418,9 +419,10 @@ static void test_occupied(void **state) {
 /* Mounts that are made in the root before (BindPaths= of a unit) are there inside; nothing of ours is seen outside. */
 static void test_mounts(void **state) {
         const char *id = new_id();
-        _cleanup_free_ char *root = make_root(id), *before = NULL, *after = NULL;
+        _cleanup_free_ char *before = NULL, *after = NULL;
         _cleanup_result_ Result r = {};
 
+        make_root(id);
         assert_ok(read_file_at(AT_FDCWD, "/proc/self/mountinfo", OUTPUT_MAX, &before, NULL));
         r = RUN(NULL, JAIL(id));
         assert_int_equal(r.code, 0);
@@ -437,9 +439,10 @@ static void mount_in_jail(void) {
 }
 
 static void test_mount_below(void **state) {
-        _cleanup_free_ char *root = make_root("Mounted"), *etc = in_jail("Mounted", "/etc");
+        _cleanup_free_ char *etc = in_jail("Mounted", "/etc");
         _cleanup_result_ Result r = {};
 
+        make_root("Mounted");
         assert_ok(mkdir(etc, 0700));
         r = RUN(mount_in_jail, JAIL("Mounted"));
         assert_int_equal(r.code, 0);
