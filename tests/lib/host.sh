@@ -51,7 +51,7 @@ host_prepare() {
     mkdir "$run/upper" "$run/work" "$run/root" "$run/state"
     DESTDIR="$run/upper" meson install -C "$SOURCE/$build" --no-rebuild --quiet >/dev/null
     install -Dm 0644 "$kernel" "$run/upper/usr/lib/inferno/vmlinux"
-    install -D -t "$run/upper/usr/lib/inferno-benchmarks" "$SOURCE/benchmarks/run" "$SOURCE/$build"/benchmarks/{measure,bare-init}
+    [ "$build" != build ] || install -D -t "$run/upper/usr/lib/inferno-benchmarks" "$SOURCE/benchmarks/run" "$SOURCE"/build/benchmarks/{measure,bare-init}
 }
 
 # Starts the container, waits until its systemd has finished booting. Sets host_pid (nspawn), host_leader (PID 1 of the container).
