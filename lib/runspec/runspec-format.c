@@ -64,12 +64,13 @@ int run_spec_format(const RunSpec *s, char **ret, char *error) {
                       "etc_hosts", hosts_to_json(s), "files", files_to_json(s)));
         if (r < 0)
                 return json_field_error(error, "addresses, hosts or files are not valid UTF-8");
-        r = json_object_update_new(j, json_pack("{s:{s:s,s:b,s:b},s:{s:{s:s,s:s,s:s,s:s*},s:{s:s,s:s},s:[]}}",
+        r = json_object_update_new(j, json_pack("{s:{s:s,s:b,s:b},s:{s:{s:s,s:s,s:s,s:s*},s:{s:s,s:s,s:b},s:[]}}",
                       "log", "format", "raw", "timestamp", 0, "debug", (int) s->debug,
                       "mounts",
                       "root", "device", s->root.device, "mount_point", s->root.mount_point ?: "/", "fs_type", s->root.fs_type,
                       "options", s->root.options,
                       "upper", "device", s->upper.device, "fs_type", s->upper.fs_type,
+                      "ephemeral", (int) s->upper_ephemeral,
                       "volumes"));
         if (r < 0)
                 return json_field_error(error, "mounts are not valid UTF-8");

@@ -102,10 +102,10 @@ static int read_etc_resolv(const JsonField *f, json_t *v, void *target, char *er
 
 static int read_root(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
-                { "device", json_read_string, offsetof(RunMount, device), JSON_MANDATORY },
-                { "mount_point", json_read_string, offsetof(RunMount, mount_point), 0 },
-                { "fs_type", json_read_string, offsetof(RunMount, fs_type), JSON_MANDATORY },
-                { "options", json_read_string, offsetof(RunMount, options), 0 },
+                { "device", json_read_string, offsetof(RunSpec, root.device), JSON_MANDATORY },
+                { "mount_point", json_read_string, offsetof(RunSpec, root.mount_point), 0 },
+                { "fs_type", json_read_string, offsetof(RunSpec, root.fs_type), JSON_MANDATORY },
+                { "options", json_read_string, offsetof(RunSpec, root.options), 0 },
                 {},
         };
 
@@ -114,8 +114,9 @@ static int read_root(const JsonField *f, json_t *v, void *target, char *error) {
 
 static int read_upper(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
-                { "device", json_read_string, offsetof(RunMount, device), JSON_MANDATORY },
-                { "fs_type", json_read_string, offsetof(RunMount, fs_type), JSON_MANDATORY },
+                { "device", json_read_string, offsetof(RunSpec, upper.device), JSON_MANDATORY },
+                { "fs_type", json_read_string, offsetof(RunSpec, upper.fs_type), JSON_MANDATORY },
+                { "ephemeral", json_read_bool, offsetof(RunSpec, upper_ephemeral), 0 },
                 {},
         };
 
@@ -134,8 +135,8 @@ static int read_volumes(const JsonField *f, json_t *v, void *target, char *error
 
 static int read_mounts(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
-                { "root", read_root, offsetof(RunSpec, root), JSON_MANDATORY },
-                { "upper", read_upper, offsetof(RunSpec, upper), JSON_MANDATORY },
+                { "root", read_root, 0, JSON_MANDATORY },
+                { "upper", read_upper, 0, JSON_MANDATORY },
                 { "volumes", read_volumes, 0, 0 },
                 {},
         };

@@ -48,6 +48,7 @@ typedef struct RunSpec {
 
         RunMount root;                  /* the image, read-only */
         RunMount upper;                 /* the writable layer */
+        bool upper_ephemeral;           /* it is dropped after this run, so nobody waits for it to be written back */
 
         bool debug;                     /* log.debug: init tells the kernel's log what it does, and when */
         unsigned vsock_stdout_port, vsock_exit_port, vsock_api_port, vsock_key_port;    /* wire.h's by default */

@@ -29,7 +29,7 @@ static void test_golden(void **state) {
                 "\"hostname\":\"web1\",\"id\":\"web1\",\"ips\":[{\"gateway\":\"172.16.0.1\",\"ip\":\"172.16.0.2\",\"mask\":30}],"
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
                 "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
-                "\"upper\":{\"device\":\"/dev/vdb\",\"fs_type\":\"ext4\"},\"volumes\":[]},"
+                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\"},\"volumes\":[]},"
                 "\"process\":{\"args\":[\"-g\",\"daemon off;\"],\"cmd\":\"nginx\"},\"stop_signal\":3,\"user\":\"www-data\","
                 "\"vsock_api_port\":10002,\"vsock_exit_port\":10001,\"vsock_key_port\":10003,\"vsock_stdout_port\":10000}\n";
         _cleanup_(run_spec_freep) RunSpec *s = NULL, *t = NULL;

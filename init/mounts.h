@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* The guest's mounts, by the file-descriptor based API (fsopen(2), Linux 5.2): no path of the image is ever followed to mount something.
+ *
+ *      /               overlay of the image (read-only) and the writable layer; both are reachable by no path
+ *      /proc /sys      and /sys/fs/cgroup, which the workload mounts from its own cgroup namespace (workload.c)
+ *      /dev            devtmpfs, with pts, shm, mqueue, fd, stdin, stdout, stderr, core
+ *      /tmp            tmpfs, unless the image has something there
+ */
+
+#include "init/failure.h"
+#include "runspec/runspec.h"
+
+typedef struct Mounts {
+        int root_fd;                    /* the overlay */
+        int upper_fd;                   /* the writable layer's file system */
+} Mounts;
+#define MOUNTS_NULL { .root_fd = -EBADF, .upper_fd = -EBADF }
+
+typedef struct MountOption {
+        const char *key, *value;        /* value NULL: a flag */
+} MountOption;
+
+/* A mount that is nowhere yet. Options end with one without key; source and options may be NULL; attributes are MOUNT_ATTR_*. Returns its
+ * descriptor; where the file system says why it cannot, that is in *failure. */
+int mount_new(const char *fs_type, const char *source, const MountOption *options, unsigned attributes, Failure *failure);
+/* Puts it onto an open directory. */
+int mount_attach(int mount_fd, int dir_fd);
+
+/* /dev of the initramfs, for the devices. Returns the mount. */
+int mounts_open_dev(Failure *failure);
+/* Image and writable layer become the root directory of this process, with all that is above. dev_fd is moved there. */
+int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure);
+/* Writes everything back and makes the writable layer read-only, so that its file system is clean. No process may have files open. */
+int mounts_make_clean(const Mounts *m);

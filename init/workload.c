@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "init/tree.h"
+#include "init/workload.h"
+
+/* What the new process was doing when it failed. */
+typedef enum ChildStep {
+        STEP_STREAMS,
+        STEP_CGROUP,
+        STEP_DIRECTORY,
+        STEP_LIMITS,
+        STEP_USER,
+        STEP_EXEC,
+        STEP_EXEC_INTERPRETER,
+} ChildStep;
+
+typedef struct ChildReport {
+        ChildStep step;
+        int error;                      /* positive errno */
+} ChildReport;
+
+typedef struct Child {
+        char **argv, **env;
+        User user;
+        int stdin_fd, stdout_fd, stderr_fd, directory_fd, report_fd;
+        bool cgroup;
+} Child;
+
+static void child_done(Child *c) {
+        free(c->argv);                  /* the strings are the specification's */
+        strv_free(c->env);
+        user_done(&c->user);
+        safe_close(c->stdin_fd);
+        safe_close(c->stdout_fd);
+        safe_close(c->stderr_fd);
+        safe_close(c->directory_fd);
+        safe_close(c->report_fd);
+}
+
+static const char *env_get(char *const *env, const char *name) {
+        STRV_FOREACH(e, env) {
+                const char *v = startswith(*e, name);
+
+                if (v && *v == '=')
+                        return v + 1;
+        }
+        return NULL;
+}
+
+int workload_environment(const RunSpec *spec, const User *user, char ***ret) {
+        _cleanup_strv_ char **env = NULL;
+        int r = 0;
+
+        if (!env_get(spec->env, "PATH"))
+                r = strv_extend(&env, "PATH=" WORKLOAD_DEFAULT_PATH);
+        if (r >= 0 && !env_get(spec->env, "HOSTNAME"))
+                r = strv_consume(&env, strf("HOSTNAME=%s", spec->hostname));
+        STRV_FOREACH(e, spec->env)
+                if (r >= 0)
+                        r = strv_extend(&env, *e);
+        if (r >= 0 && !env_get(spec->env, "HOME"))
+                r = strv_consume(&env, strf("HOME=%s", user->home));
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(env);
+        return 0;
+}
+
+int workload_exec(char *const *argv, char *const *envp, bool *ret_missing_interpreter) {
+        const char *path = env_get(envp, "PATH");
+        char file[PATH_MAX];
+        int error = ENOENT;
+
+        *ret_missing_interpreter = false;
+        if (strchr(argv[0], '/')) {
+                (void) execve(argv[0], argv, envp);
+                error = errno;
+                *ret_missing_interpreter = error == ENOENT && access(argv[0], F_OK) >= 0;
+                return -error;
+        }
+        for (const char *p = path ?: "", *next; *p; p = next) {
+                size_t n = strcspn(p, ":");
+
+                next = p + n + (p[n] == ':');
+                if (n == 0 || (size_t) snprintf(file, sizeof(file), "%.*s/%s", (int) n, p, argv[0]) >= sizeof(file))
+                        continue;
+                (void) execve(file, argv, envp);
+                if (errno == ENOENT && access(file, F_OK) >= 0) {
+                        *ret_missing_interpreter = true;
+                        return -ENOENT;
+                }
+                if (errno == ENOENT || errno == ENOTDIR)
+                        continue;
+                /* What may not be run here may be a file of the same name further on. */
+                error = errno;
+                if (error != EACCES)
+                        break;
+        }
+        return -error;
+}
+
+int workload_exec_exit_code(int error) {
+        return error == ENOENT || error == -ENOENT ? EXIT_COMMAND_NOT_FOUND : EXIT_CANNOT_EXEC;
+}
+
+static _noreturn_ void child_fail(const Child *c, ChildStep step, int error) {
+        const ChildReport report = { step, error < 0 ? -error : error };
+
+        (void) write_full(c->report_fd, &report, sizeof(report));
+        _exit(EXIT_SETUP_FAILED);
+}
+
+/* As docker has them. */
+static int set_limits(void) {
+        const struct rlimit files = { 1048576, 1048576 }, processes = { RLIM_INFINITY, RLIM_INFINITY };
+        static const char normal[] = "0\n";
+        _cleanup_close_ int fd = -EBADF;
+
+        if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_NPROC, &processes) < 0)
+                return negative_errno();
+        /* init, from which this is inherited, is not to be killed for memory; the workload is. */
+        fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return negative_errno();
+        return write_full(fd, normal, strlen(normal));
+}
+
+static _noreturn_ void child_run(const Child *c) {
+        const int streams[] = { c->stdin_fd, c->stdout_fd, c->stderr_fd };
+        bool missing_interpreter;
+        sigset_t none;
+        int r;
+
+        (void) sigemptyset(&none);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        (void) setsid();
+        (void) umask(0022);
+
+        /* init holds 0 to 2 itself, so none of these is one of them. */
+        for (int i = 0; i < (int) ELEMENTSOF(streams); i++)
+                if (dup2(streams[i], i) < 0)
+                        child_fail(c, STEP_STREAMS, errno);
+        if (c->cgroup) {
+                r = cgroup_enter_namespace();
+                if (r < 0)
+                        child_fail(c, STEP_CGROUP, r);
+        }
+        r = set_limits();
+        if (r < 0)
+                child_fail(c, STEP_LIMITS, r);
+        if (fchdir(c->directory_fd) < 0)
+                child_fail(c, STEP_DIRECTORY, errno);
+        if (setgroups(c->user.n_groups, c->user.groups) < 0 || setresgid(c->user.gid, c->user.gid, c->user.gid) < 0 ||
+            setresuid(c->user.uid, c->user.uid, c->user.uid) < 0)
+                child_fail(c, STEP_USER, errno);
+        r = workload_exec(c->argv, c->env, &missing_interpreter);
+        child_fail(c, missing_interpreter ? STEP_EXEC_INTERPRETER : STEP_EXEC, r);
+}
+
+/* fork(2) into the cgroup, which returns here when the new process has executed or ended. */
+static pid_t clone_into(const Cgroup *cgroup) {
+        struct clone_args args = {
+                .flags = CLONE_VFORK,
+                .exit_signal = SIGCHLD,
+        };
+
+        if (cgroup->fd >= 0) {
+                args.flags |= CLONE_INTO_CGROUP;
+                args.cgroup = (uint64_t) cgroup->fd;
+        }
+        return (pid_t) syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static int describe(const ChildReport *report, const RunSpec *spec, Failure *failure) {
+        static const char *const steps[] = {
+                [STEP_STREAMS] = "connect the workload's streams",
+                [STEP_CGROUP] = "mount the workload's cgroup on /sys/fs/cgroup",
+                [STEP_LIMITS] = "set the workload's limits",
+        };
+        int error = report->error;
+
+        switch (report->step) {
+        case STEP_DIRECTORY:
+                return failure_set(failure, error, "cannot change to the working directory \"%s\": %m", spec->cwd);
+        case STEP_USER:
+                return failure_set(failure, error, "cannot become user \"%s\": %m", spec->user);
+        case STEP_EXEC:
+                if (error == ENOENT && !strchr(spec->command, '/'))
+                        (void) failure_set(failure, error, "cannot run \"%s\": no such command in the image's PATH", spec->command);
+                else
+                        (void) failure_set(failure, error, "cannot run \"%s\": %m", spec->command);
+                failure->exit_code = workload_exec_exit_code(error);
+                return -error;
+        case STEP_EXEC_INTERPRETER:
+                (void) failure_set(failure, error, "cannot run \"%s\": the interpreter or loader that it names is not in the image",
+                                spec->command);
+                failure->exit_code = workload_exec_exit_code(error);
+                return -error;
+        default:
+                return failure_set(failure, error, "cannot %s: %m", steps[report->step]);
+        }
+}
+
+/* Logs of images are often links to /dev/stdout, which are opened anew, by whatever user the workload has become by then: a pipe can be
+ * opened so, unlike a socket, where its mode allows it. Nobody reaches it but through a process that has it. */
+static int make_pipe(uid_t uid, gid_t gid, int *ret_read, int *ret_write) {
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return negative_errno();
+        *ret_read = fds[0];
+        *ret_write = fds[1];
+        if (fchown(fds[1], uid, gid) < 0 || fchmod(fds[1], 0666) < 0)
+                return negative_errno();
+        return set_nonblock(fds[0], true);
+}
+
+static int read_user_file(int root_fd, const char *path, char **ret, size_t *ret_size, Failure *failure) {
+        int r = tree_read_file(root_fd, path, USER_FILE_MAX, ret, ret_size);
+
+        return r < 0 && r != -ENOENT ? failure_set(failure, r, "cannot read the image's %s: %m", path) : 0;
+}
+
+static int resolve_user(const RunSpec *spec, int root_fd, User *ret, Failure *failure) {
+        _cleanup_free_ char *passwd = NULL, *group = NULL;
+        size_t n_passwd = 0, n_group = 0;
+        int r;
+
+        r = read_user_file(root_fd, "/etc/passwd", &passwd, &n_passwd, failure);
+        if (r >= 0)
+                r = read_user_file(root_fd, "/etc/group", &group, &n_group, failure);
+        return r < 0 ? r : user_resolve(spec->user, passwd, n_passwd, group, n_group, ret, failure);
+}
+
+int workload_start(const RunSpec *spec, int root_fd, const Cgroup *cgroup, Workload *ret, Failure *failure) {
+        _cleanup_(child_done) Child c = { .stdin_fd = -EBADF, .stdout_fd = -EBADF, .stderr_fd = -EBADF, .directory_fd = -EBADF, .report_fd = -EBADF };
+        _cleanup_close_ int stdout_fd = -EBADF, stderr_fd = -EBADF, report_fd = -EBADF;
+        ChildReport report;
+        int fds[2], r;
+        pid_t pid;
+
+        r = resolve_user(spec, root_fd, &c.user, failure);
+        if (r < 0)
+                return r;
+        r = workload_environment(spec, &c.user, &c.env);
+        if (r < 0)
+                return failure_set(failure, r, "cannot make the environment: %m");
+        c.argv = calloc(strv_length(spec->args) + 2, sizeof(char *));
+        if (!c.argv)
+                return failure_set(failure, ENOMEM, "cannot make the command line: %m");
+        c.argv[0] = spec->command;
+        for (size_t i = 0; spec->args && spec->args[i]; i++)
+                c.argv[i + 1] = spec->args[i];
+
+        c.directory_fd = tree_open_directory(root_fd, spec->cwd, 0755);
+        if (c.directory_fd < 0)
+                return failure_set(failure, c.directory_fd, "cannot open or make the working directory \"%s\": %m", spec->cwd);
+        c.stdin_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (c.stdin_fd < 0)
+                return failure_set(failure, errno, "cannot open /dev/null: %m");
+        r = make_pipe(c.user.uid, c.user.gid, &stdout_fd, &c.stdout_fd);
+        if (r >= 0)
+                r = make_pipe(c.user.uid, c.user.gid, &stderr_fd, &c.stderr_fd);
+        if (r >= 0 && pipe2(fds, O_CLOEXEC) < 0)
+                r = negative_errno();
+        if (r < 0)
+                return failure_set(failure, r, "cannot make pipes: %m");
+        report_fd = fds[0];
+        c.report_fd = fds[1];
+        c.cgroup = cgroup->fd >= 0;
+
+        pid = clone_into(cgroup);
+        if (pid < 0)
+                return failure_set(failure, errno, "cannot make a process: %m");
+        if (pid == 0)
+                child_run(&c);
+
+        c.report_fd = safe_close(c.report_fd);
+        if (read_full(report_fd, &report, sizeof(report)) == sizeof(report)) {
+                (void) waitpid(pid, NULL, 0);
+                return describe(&report, spec, failure);
+        }
+        *ret = (Workload) { .pid = pid, .stdout_fd = TAKE_FD(stdout_fd), .stderr_fd = TAKE_FD(stderr_fd) };
+        return 0;
+}
