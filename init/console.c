@@ -19,7 +19,7 @@ void console_set_debug(bool debug) {
 }
 
 /* One line of the kernel's log is one write(2). */
-static void say(unsigned level, const char *format, va_list ap) {
+static void _printf_(2, 0) say(unsigned level, const char *format, va_list ap) {
         char line[1024];
         int n, k;
 

@@ -143,7 +143,7 @@ int user_resolve(const char *spec, const char *passwd, size_t n_passwd, const ch
         Slice passwd_text = { passwd, n_passwd }, group_text = { group, n_group };
         Slice rest = { spec, strlen(spec) }, user_name = {}, group_name = {}, more;
         _cleanup_user_ User u = {};
-        PasswdEntry p;
+        PasswdEntry p = {};
         GroupEntry g;
         uint32_t id = 0;
         bool numeric, found;
