@@ -52,9 +52,9 @@ static void outcome_of_workload(const EndFacts *f, Outcome *o) {
         if (f->stop_timed_out && s->exit_code == EXIT_SIGNAL_BASE + SIGKILL)
                 outcome_set(o, (int) s->exit_code, "stop-timeout", LOG_WARNING, "The workload did not stop within %s, killed.",
                             format_seconds(f->stop_timeout_usec));
-        else if (s->oom_killed)
-                outcome_set(o, (int) s->exit_code, "oom-killed", LOG_ERR,
-                            "The workload was killed because the guest ran out of memory (Memory= of the definition)%s%s", colon, s->message);
+        else if (s->oom_killed && s->signal == SIGKILL)
+                outcome_set(o, (int) s->exit_code, "oom-killed", LOG_ERR, "The workload was killed: %s (see Memory= of the definition)",
+                            s->message[0] ? s->message : "the guest ran out of memory");
         else if (!f->started && s->exit_code != 0)
                 outcome_set(o, (int) s->exit_code, "setup-failed", LOG_ERR, "The workload could not be started: %s",
                             s->message[0] ? s->message : "the guest does not say why");

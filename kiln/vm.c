@@ -243,6 +243,7 @@ static void on_info_answer(HttpCall *c, int error, unsigned status, const char *
         }
         free(vm->vmm_text);
         vm->vmm_text = text;
+        log_debug("The VMM is %s.", text);
         if (vm->state == VM_RUNNING)
                 vm_notify_running(vm);
 }
@@ -455,7 +456,7 @@ static void vm_guest_started(Vm *vm, unsigned pid) {
 
         vm->guest_pid = pid;
         vm->facts.started = true;
-        log_info("The workload runs, %s after the start (%s, pid %u in the guest).", format_seconds(now_usec() - since), vm->vmm_text, pid);
+        log_info("The workload runs as pid %u of the guest, %s after the start.", pid, format_seconds(now_usec() - since));
         if (vm->state == VM_STOPPING_SIGNAL)    /* asked to stop while it was being set up */
                 vm_send_signal(vm);
         else
@@ -706,8 +707,8 @@ int vm_new(const KilnConfig *config, const VmOptions *options, Vm **ret) {
         if (!vm->vmm_text)
                 return log_oom();
 
-        if (setenv("NOTIFY_SOCKET", NOTIFY_SOCKET_DEFAULT, 0) < 0)
-                return log_oom();
+        if (!getenv("NOTIFY_SOCKET") && access(NOTIFY_SOCKET_DEFAULT, W_OK) >= 0 && setenv("NOTIFY_SOCKET", NOTIFY_SOCKET_DEFAULT, 0) < 0)
+                return log_oom();       /* elsewhere it stays unset: nobody to notify, as by hand */
         r = sd_event_new(&vm->event);
         if (r < 0)
                 return log_error_errno(r, "Cannot make an event loop: %m");

@@ -161,7 +161,7 @@ static void test_outcome_of_the_workload(void **state) {
         check(&f, 137, "stop-timeout", LOG_WARNING, "The workload did not stop within 10 s, killed.");
         f.stop_timed_out = f.stop_requested = false;
         f.status.oom_killed = true;
-        check(&f, 137, "oom-killed", LOG_ERR, "The workload was killed because the guest ran out of memory (Memory= of the definition)");
+        check(&f, 137, "oom-killed", LOG_ERR, "The workload was killed: the guest ran out of memory (see Memory= of the definition)");
 
         f = nothing;
         f.booted = f.exited = true;
