@@ -17,6 +17,8 @@
  *      powers off.
  * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, POST /v1/signal {"signal":N}.
  *      init accepts peers with the host's CID only.
+ * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL
+ *      to the workload, reports it as any other end, and powers off.
  * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, volume keys.
  */
 
