@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -224,14 +225,35 @@ int open_beneath(int dir_fd, const char *path, int flags, mode_t mode) {
         return fd < 0 ? negative_errno() : (int) fd;
 }
 
-/* Consumes fd_consume. Directories are made writable for their owner first, so that mode 0 is no obstacle to non-root. */
-static int remove_children(int fd_consume, dev_t dev, unsigned depth) {
+/* How many directories are open at once while a tree is removed. */
+enum { REMOVE_DEPTH_MAX = 128 };
+
+typedef struct Removal {
+        dev_t dev;
+        int top_fd;                     /* of the whole tree */
+        bool again;                     /* something was moved up to the top */
+} Removal;
+
+/* A tree that is deeper than we have descriptors is taken apart: what hangs lower goes to the top, whose turn comes again. */
+static int move_to_top(Removal *removal, int dir_fd, const char *name) {
+        char tmp[32];
+        uint64_t rnd;
+
+        if (getrandom(&rnd, sizeof(rnd), 0) != sizeof(rnd))
+                return negative_errno();
+        snprintf(tmp, sizeof(tmp), ".removed-%016llx", (unsigned long long) rnd);
+        if (renameat2(dir_fd, name, removal->top_fd, tmp, RENAME_NOREPLACE) < 0)
+                return negative_errno();
+        removal->again = true;
+        return 0;
+}
+
+/* Consumes fd_consume. */
+static int remove_children(Removal *removal, int fd_consume, unsigned depth) {
         _cleanup_close_ int fd = fd_consume;
         int r = 0, k;
         DIR *d;
 
-        if (depth > 256)
-                return -ELOOP;
         d = fdopendir(fd);
         if (!d)
                 return negative_errno();
@@ -239,6 +261,7 @@ static int remove_children(int fd_consume, dev_t dev, unsigned depth) {
 
         for (;;) {
                 struct dirent *de;
+                struct stat st;
 
                 errno = 0;
                 de = readdir(d);
@@ -256,20 +279,26 @@ static int remove_children(int fd_consume, dev_t dev, unsigned depth) {
                         continue;
                 }
                 k = openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (k >= 0) {
-                        struct stat st;
-
-                        if (fstat(k, &st) < 0 || st.st_dev != dev) {
-                                safe_close(k);
-                                r = -EXDEV;
-                                continue;
-                        }
-                        k = remove_children(k, dev, depth + 1);
+                if (k < 0) {
+                        r = negative_errno();
+                        continue;
+                }
+                if (fstat(k, &st) < 0 || st.st_dev != removal->dev) {
+                        safe_close(k);
+                        r = -EXDEV;
+                        continue;
+                }
+                if (depth >= REMOVE_DEPTH_MAX) {
+                        safe_close(k);
+                        k = move_to_top(removal, dirfd(d), de->d_name);
                         if (k < 0)
                                 r = k;
-                        if (unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT && k >= 0)
-                                r = negative_errno();
-                } else
+                        continue;
+                }
+                k = remove_children(removal, k, depth + 1);
+                if (k < 0)
+                        r = k;
+                if (unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT && k >= 0)
                         r = negative_errno();
         }
         (void) closedir(d);
@@ -277,6 +306,8 @@ static int remove_children(int fd_consume, dev_t dev, unsigned depth) {
 }
 
 int remove_tree_at(int dir_fd, const char *path) {
+        _cleanup_close_ int top_fd = -EBADF;
+        Removal removal;
         struct stat st;
         int fd, r;
 
@@ -284,16 +315,19 @@ int remove_tree_at(int dir_fd, const char *path) {
                 return 0;
         if (errno != EISDIR && errno != EPERM)
                 return negative_errno();
-        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        top_fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (top_fd < 0 || fstat(top_fd, &st) < 0)
                 return negative_errno();
-        if (fstat(fd, &st) < 0) {
-                safe_close(fd);
-                return negative_errno();
-        }
-        r = remove_children(fd, st.st_dev, 0);
-        if (r < 0)
-                return r;
+        removal = (Removal) { .dev = st.st_dev, .top_fd = top_fd };
+        do {
+                removal.again = false;
+                fd = openat(top_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (fd < 0)
+                        return negative_errno();
+                r = remove_children(&removal, fd, 0);
+                if (r < 0)
+                        return r;
+        } while (removal.again);
         return unlinkat(dir_fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
