@@ -217,7 +217,7 @@ const char *signal_to_string(int signo) {
 bool vm_name_is_valid(const char *s) {
         size_t n = strlen(s);
 
-        if (n < 1 || n > 63 || !isalnum((unsigned char) s[0]))
+        if (n < 1 || n > 63 || !isalnum((unsigned char) s[0]) || streq(s, "kiln"))
                 return false;
         for (; *s; s++)
                 if (!isalnum((unsigned char) *s) && !strchr("_.-", *s))

@@ -20,7 +20,7 @@ int parse_mode(const char *s, unsigned *ret);
 int parse_signal(const char *s);
 /* "SIGTERM" for 15; "SIGRTMIN+n" for real-time ones; NULL where there is none. The result is static, per call site good until the next call. */
 const char *signal_to_string(int signo);
-/* Names of VMs: [A-Za-z0-9][A-Za-z0-9_.-]{0,62}. */
+/* Names of VMs: [A-Za-z0-9][A-Za-z0-9_.-]{0,62}, but not "kiln": the directory of that name below vms/ is the jailer's. */
 bool vm_name_is_valid(const char *s);
 /* RFC 1123: labels of letters, digits and inner hyphens, 64 bytes in all at most (HOST_NAME_MAX). */
 bool hostname_is_valid(const char *s);

@@ -78,6 +78,7 @@ static void test_names(void **state) {
         assert_false(vm_name_is_valid(""));
         assert_false(vm_name_is_valid(".."));
         assert_false(vm_name_is_valid("-x"));
+        assert_false(vm_name_is_valid("kiln"));
         assert_false(vm_name_is_valid("a/b"));
         assert_false(vm_name_is_valid("%i"));
         assert_false(vm_name_is_valid("\xc3\xa4"));
