@@ -23,6 +23,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_IMAGES_DIR LAYOUT_STATE_DIR "/images"            /* 0711: oci/ (OCI image layout, shared blobs), rootfs/ */
 #define LAYOUT_INITRAMFS_DIR LAYOUT_STATE_DIR "/initramfs"      /* <sha256>.cpio */
 #define LAYOUT_BUNDLES_DIR LAYOUT_STATE_DIR "/bundles"          /* <sha256>/…: an ELF program with all that it needs */
+#define LAYOUT_TEMPLATES_DIR LAYOUT_STATE_DIR "/templates"      /* empty ext4 images, to be cloned as writable layers */
 #define LAYOUT_VMS_DIR LAYOUT_STATE_DIR "/vms"                  /* also the jailer's --chroot-base-dir */
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
 #define LAYOUT_NET_LOCK LAYOUT_RUN_DIR "/lock/net.lock"         /* held while nftables and the list of active VMs change together */

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/copy.h"
+#include "base/fd.h"
+#include "base/sha256.h"
+#include "base/str.h"
+#include "layout/layout.h"
+#include "version/upper.h"
+
+#define STAGING ".upper.new"            /* a kept layer that is being made; below the VM's directory */
+#define TEMPORARY_PREFIX ".tmp-"
+
+/* Features by name, for the host's mke2fs.conf is made for the host's kernel, not for the guest's. A layer that lives for one run needs neither
+ * journal nor checksums, nor room to grow. */
+#define FEATURES "none,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize"
+#define FEATURES_PERSISTENT FEATURES ",has_journal,metadata_csum,64bit,resize_inode"
+
+static const char *const mkfs_paths[] = { "/usr/sbin/mke2fs", "/sbin/mke2fs" };
+
+_printf_(3, 4) static int fail(char **ret_error, int r, const char *format, ...) {
+        va_list ap;
+
+        if (ret_error) {
+                va_start(ap, format);
+                if (vasprintf(ret_error, format, ap) < 0)
+                        *ret_error = NULL;
+                va_end(ap);
+        }
+        return r;
+}
+
+static uint64_t whole_mib(uint64_t size) {
+        return (MAX(size, MIB(1)) + MIB(1) - 1) / MIB(1) * MIB(1);
+}
+
+/* The tool of this machine, whatever tree is worked on. */
+static const char *find_mkfs(struct stat *ret_stat) {
+        for (size_t i = 0; i < ELEMENTSOF(mkfs_paths); i++)
+                if (stat(mkfs_paths[i], ret_stat) >= 0)
+                        return mkfs_paths[i];
+        return NULL;
+}
+
+/* "ext4-<size>-<persistent|ephemeral>-<16 digits of the recipe's digest>.img" */
+static char *template_name(uint64_t size, bool persistent, const struct stat *mkfs) {
+        _cleanup_free_ char *recipe = NULL;
+        char hex[SHA256_HEX_SIZE];
+        Sha256 h;
+
+        recipe = strf("1 %s %llu %llu %llu", persistent ? FEATURES_PERSISTENT : FEATURES, (unsigned long long) mkfs->st_size,
+                      (unsigned long long) mkfs->st_ino,
+                      (unsigned long long) mkfs->st_mtim.tv_sec * NSEC_PER_SEC + (unsigned long long) mkfs->st_mtim.tv_nsec);
+        if (!recipe)
+                return NULL;
+        sha256_init(&h);
+        sha256_update_string(&h, recipe);
+        sha256_finish_hex(&h, hex);
+        return strf("ext4-%llu-%s-%.16s.img", (unsigned long long) size, persistent ? "persistent" : "ephemeral", hex);
+}
+
+/* Runs mke2fs on a file; what it had to say against it goes into the error. */
+static int run_mkfs(const char *mkfs, const char *path, bool persistent, char **ret_error) {
+        const char *argv[] = {
+                mkfs, "-q", "-F", "-m", "0", "-b", "4096", "-I", "256", "-i", "8192", "-O", persistent ? FEATURES_PERSISTENT : FEATURES,
+                "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0", path, NULL,
+        };
+        const char *envp[] = { "MKE2FS_CONFIG=/dev/null", "LANG=C.UTF-8", NULL };
+        _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF;
+        posix_spawn_file_actions_t actions;
+        char text[512] = "";
+        int fds[2], status, r;
+        ssize_t n;
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return negative_errno();
+        read_fd = fds[0];
+        write_fd = fds[1];
+        r = -posix_spawn_file_actions_init(&actions);
+        if (r < 0)
+                return r;
+        r = -posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+        if (r >= 0)
+                r = -posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDOUT_FILENO);
+        if (r >= 0)
+                r = -posix_spawn_file_actions_adddup2(&actions, write_fd, STDERR_FILENO);
+        if (r >= 0)
+                r = -posix_spawn(&pid, mkfs, &actions, NULL, (char **) argv, (char **) envp);
+        (void) posix_spawn_file_actions_destroy(&actions);
+        if (r < 0)
+                return fail(ret_error, r, "Cannot run '%s': %s.", mkfs, strerrordesc_np(-r));
+        write_fd = safe_close(write_fd);
+        n = read_full(read_fd, text, sizeof(text) - 1);
+        read_fd = safe_close(read_fd);
+        while (waitpid(pid, &status, 0) < 0)
+                if (errno != EINTR)
+                        return negative_errno();
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+                return 0;
+        text[MAX(n, (ssize_t) 0)] = 0;
+        for (char *p = text; *p; p++)
+                if ((unsigned char) *p < ' ')
+                        *p = ' ';
+        return fail(ret_error, -EIO, "'%s' failed to make a file system in '%s': %s", mkfs, path, text);
+}
+
+/* Makes the template durable, and then gives it its name. mke2fs reserves blocks for what it would zero; the clone of its file
+ * leaves those out. */
+static int make_template(int dir_fd, const char *dir, const char *name, const char *mkfs, const UpperSpec *spec, uint64_t size, char **ret_error) {
+        _cleanup_free_ char *raw = strf(TEMPORARY_PREFIX "%d-raw", (int) getpid()), *done = strf(TEMPORARY_PREFIX "%d", (int) getpid());
+        _cleanup_free_ char *path = raw ? strf("%s/%s", dir, raw) : NULL;
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!raw || !done || !path)
+                return -ENOMEM;
+        (void) unlinkat(dir_fd, raw, 0);
+        (void) unlinkat(dir_fd, done, 0);
+        fd = openat(dir_fd, raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return negative_errno();
+        r = ftruncate(fd, (off_t) size) < 0 ? negative_errno() : 0;
+        if (r >= 0)
+                r = run_mkfs(mkfs, path, spec->persistent, ret_error);
+        if (r >= 0)
+                r = clone_file_at(dir_fd, raw, dir_fd, done, 0400);
+        if (r >= 0) {
+                fd = safe_close(fd);
+                fd = openat(dir_fd, done, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0 || fsync(fd) < 0 || renameat(dir_fd, done, dir_fd, name) < 0 || fsync(dir_fd) < 0)
+                        r = negative_errno();
+        }
+        (void) unlinkat(dir_fd, raw, 0);
+        (void) unlinkat(dir_fd, done, 0);
+        return r;
+}
+
+static int open_template(const UpperSpec *spec, uint64_t size, char **ret_error) {
+        _cleanup_free_ char *dir = layout_path(LAYOUT_TEMPLATES_DIR), *name = NULL;
+        _cleanup_close_ int dir_fd = -EBADF;
+        struct stat mkfs_stat;
+        const char *mkfs;
+        int fd, r;
+
+        mkfs = find_mkfs(&mkfs_stat);
+        if (!mkfs)
+                return fail(ret_error, -ENOPKG, "No mkfs.ext4 is there to make a writable layer with: install e2fsprogs.");
+        name = template_name(size, spec->persistent, &mkfs_stat);
+        if (!dir || !name)
+                return -ENOMEM;
+        dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir_fd < 0 && errno == ENOENT) {
+                r = mkdir_parents_at(AT_FDCWD, dir, 0711);
+                if (r < 0)
+                        return r;
+                dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
+        if (dir_fd < 0)
+                return negative_errno();
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 && errno == ENOENT) {
+                r = make_template(dir_fd, dir, name, mkfs, spec, size, ret_error);
+                if (r < 0)
+                        return r;
+                fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        }
+        return fd < 0 ? negative_errno() : fd;
+}
+
+/* A new layer, owned by the VM. */
+static int make_layer(const UpperSpec *spec, uint64_t size, int dir_fd, const char *name, char **ret_error) {
+        _cleanup_close_ int template_fd = -EBADF, fd = -EBADF;
+        int r;
+
+        template_fd = open_template(spec, size, ret_error);
+        if (template_fd < 0)
+                return template_fd;
+        fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return negative_errno();
+        r = clone_data(template_fd, fd);
+        if (r >= 0 && (fchmod(fd, 0600) < 0 || fchown(fd, spec->uid, spec->gid) < 0 || (spec->persistent && fsync(fd) < 0)))
+                r = negative_errno();
+        if (r < 0)
+                (void) unlinkat(dir_fd, name, 0);
+        return r;
+}
+
+static int make_kept_layer(const UpperSpec *spec, uint64_t size, int vm_fd, const char *name, char **ret_error) {
+        int r;
+
+        if (unlinkat(vm_fd, STAGING, 0) < 0 && errno != ENOENT)
+                return negative_errno();
+        r = make_layer(spec, size, vm_fd, STAGING, ret_error);
+        if (r < 0)
+                return r;
+        return renameat(vm_fd, STAGING, vm_fd, name) < 0 || fsync(vm_fd) < 0 ? negative_errno() : 0;
+}
+
+/* The one that is there: made to fit, but never made smaller, for the guest's file system would lose its end. */
+static int adopt_kept_layer(const UpperSpec *spec, uint64_t size, int vm_fd, const char *name, char **ret_error) {
+        _cleanup_close_ int fd = openat(vm_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return negative_errno();
+        if (!S_ISREG(st.st_mode))
+                return -EBADF;
+        if ((uint64_t) st.st_size > size)
+                return fail(ret_error, -EOVERFLOW, "RootSize= of VM '%s' is %llu MiB, but its writable layer has %llu MiB already and cannot shrink: set it "
+                            "back, or remove '%s" LAYOUT_VMS_DIR "/%s/%s' and lose what is in it.", spec->vm,
+                            (unsigned long long) (size / MIB(1)), (unsigned long long) st.st_size / MIB(1), layout_root(), spec->vm, name);
+        if ((uint64_t) st.st_size < size && ftruncate(fd, (off_t) size) < 0)
+                return negative_errno();
+        if ((st.st_uid != spec->uid || st.st_gid != spec->gid) && fchown(fd, spec->uid, spec->gid) < 0)
+                return negative_errno();
+        if ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)
+                return negative_errno();
+        return 0;
+}
+
+static int prepare_kept(const UpperSpec *spec, uint64_t size, int root_fd, char **ret_error) {
+        _cleanup_free_ char *path = layout_vm_upper(spec->vm), *dir = layout_vm_dir(spec->vm);
+        _cleanup_close_ int vm_fd = -EBADF;
+        const char *name;
+        int r;
+
+        if (!path || !dir)
+                return -ENOMEM;
+        name = strrchr(path, '/') + 1;
+        r = mkdir_parents_at(AT_FDCWD, dir, 0711);
+        if (r < 0)
+                return r;
+        vm_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (vm_fd < 0)
+                return negative_errno();
+        r = adopt_kept_layer(spec, size, vm_fd, name, ret_error);
+        if (r == -ENOENT)
+                r = make_kept_layer(spec, size, vm_fd, name, ret_error);
+        if (r < 0)
+                return r;
+        return linkat(vm_fd, name, root_fd, JAIL_UPPER, 0) < 0 ? negative_errno() : 0;
+}
+
+int upper_prepare(const UpperSpec *spec, int root_fd, char **ret_error) {
+        _cleanup_free_ char *error = NULL;
+        uint64_t size = whole_mib(spec->size);
+        int r;
+
+        r = spec->persistent ? prepare_kept(spec, size, root_fd, &error) : make_layer(spec, size, root_fd, JAIL_UPPER, &error);
+        if (r < 0)
+                return error ? fail(ret_error, r, "%s", error)
+                             : fail(ret_error, r, "Cannot make the writable layer of VM '%s' below '%s" LAYOUT_STATE_DIR "': %s.%s", spec->vm, layout_root(),
+                                    strerrordesc_np(-r), r == -ENOSPC ? " Make room on its file system." : "");
+        return 0;
+}
+
+int upper_remove(const char *vm) {
+        _cleanup_free_ char *path = layout_vm_upper(vm);
+
+        if (!path)
+                return -ENOMEM;
+        return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
+}
+
+/* Whether a template of that name would still be used. */
+static int is_wanted(const char *name, const uint64_t *sizes, size_t n_sizes, const struct stat *mkfs) {
+        for (size_t i = 0; i < n_sizes; i++)
+                for (int persistent = 0; persistent < 2; persistent++) {
+                        _cleanup_free_ char *wanted = template_name(whole_mib(sizes[i]), persistent, mkfs);
+
+                        if (!wanted)
+                                return -ENOMEM;
+                        if (streq(wanted, name))
+                                return 1;
+                }
+        return 0;
+}
+
+/* Not there in a process table is what makes a temporary file of a builder a left one. */
+static bool is_left_over(const char *name) {
+        const char *pid = startswith(name, TEMPORARY_PREFIX);
+        char path[64];
+
+        if (!pid)
+                return false;
+        snprintf(path, sizeof(path), "/proc/%.*s", (int) strcspn(pid, "-"), pid);
+        return access(path, F_OK) < 0;
+}
+
+int upper_prune_templates(const uint64_t *sizes, size_t n_sizes) {
+        _cleanup_free_ char *dir = layout_path(LAYOUT_TEMPLATES_DIR);
+        struct stat mkfs_stat = {};
+        struct dirent *de;
+        int r = 0, k;
+        DIR *d;
+
+        if (!dir)
+                return -ENOMEM;
+        (void) find_mkfs(&mkfs_stat);
+        d = opendir(dir);
+        if (!d)
+                return errno == ENOENT ? 0 : negative_errno();
+        while (r >= 0 && (de = readdir(d))) {
+                if (startswith(de->d_name, "ext4-")) {
+                        k = is_wanted(de->d_name, sizes, n_sizes, &mkfs_stat);
+                        if (k != 0) {
+                                r = MIN(k, 0);
+                                continue;
+                        }
+                } else if (!is_left_over(de->d_name))
+                        continue;
+                if (unlinkat(dirfd(d), de->d_name, 0) < 0 && errno != ENOENT)
+                        r = negative_errno();
+        }
+        closedir(d);
+        return r;
+}

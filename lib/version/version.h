@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* Versions of a VM's jail: built whole or not at all, never changed afterwards, checked before they are used again.
+ *
+ *      vms/kiln/<ULID>/root/       the jail. Its top directory belongs to the VM's uid once the jailer has been there, so a guest that broke
+ *                                  out of its VMM may have put anything into it; but what belongs to the version is root's.
+ *      vms/kiln/<ULID>/manifest    the VM's name and what of root/ belongs to the version; out of the VM's reach
+ *      vms/<vm>/current            symlink to ../kiln/<ULID>
+ *      vms/<vm>/.new/              a version that is being built; holder of the VM's lock only
+ *
+ * All functions but version_running(), version_get_*() and version_enumerate() want the caller to hold version_lock(). */
+
+#include <sys/types.h>
+
+#include "base/macros.h"
+#include "base/ulid.h"
+#include "store/store.h"
+
+/* Takes the lock of a VM, waiting. Returns the descriptor; closing it unlocks. */
+int version_lock(const char *vm);
+/* The same without waiting: -EBUSY. */
+int version_try_lock(const char *vm);
+
+/* A file at the top of the jail. */
+typedef struct VersionFile {
+        const char *name;               /* JAIL_… */
+        const char *source;             /* to be linked, absolute and with layout_root(); must never be written to again */
+        const char *content;            /* or the text itself; one of the two is NULL */
+} VersionFile;
+
+typedef struct VersionSpec {
+        const char *vm;
+        const char *ulid;
+        const char *digest;             /* of all inputs, hex */
+        const char *image_digest;
+        int tree_fd;                    /* of bundle_ensure(): all of it goes into the jail */
+        const VersionFile *files;
+        size_t n_files;
+} VersionSpec;
+
+/* Builds it, makes it durable, gives it its name, and then its row in the database. *ret_error names the file that failed. */
+int version_build(Store *store, const VersionSpec *spec, char **ret_error);
+
+/* 1: the version is there and every entry that belongs to it is the one that was put there. 0: not so. */
+int version_is_intact(const char *vm, const char *ulid);
+
+/* The directory of a jail, O_RDONLY; -ENOENT. */
+int version_open_root(const char *ulid);
+
+/* 1: a process runs in the jail, *ret_pid (may be NULL) is kiln's. 0: none does. */
+int version_running(const char *ulid, pid_t *ret_pid);
+
+typedef enum VersionCleanFlags {
+        VERSION_KEEP_EXIT_STATUS = 1 << 0,
+} VersionCleanFlags;
+
+/* Gives the jail back to root and removes from it all that does not belong to the version: what jailer, kiln, VMM or an intruder left. Goes on
+ * after an error, and returns the first. A version that is not there is fine. */
+int version_clean(const char *ulid, VersionCleanFlags flags);
+
+/* What has to be in a clean jail before systemd can bind its sockets there: run/systemd/notify, run/systemd/journal/socket. */
+int version_make_bind_targets(int root_fd);
+
+/* -ENOENT: none. Whatever else is at that place counts as none, too. */
+int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]);
+int version_set_current(const char *vm, const char *ulid);
+/* The VM that a version was built for, whether the database knows it or not; -ENOENT. */
+int version_get_vm(const char *ulid, char **ret);
+/* The ULIDs of all versions on the disk, sorted; also of such that are not in the database. */
+int version_enumerate(char ***ret);
+
+/* Row first, then the tree: what has no row is never used again. */
+int version_remove(Store *store, const char *ulid);
