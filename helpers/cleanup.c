@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "bundle/bundle.h"
+#include "definition/definition.h"
+#include "helpers/cleanup.h"
+#include "layout/layout.h"
+#include "net/net.h"
+#include "version/upper.h"
+#include "version/version.h"
+
+typedef struct Cleanup {
+        Store *store;                   /* NULL: cannot be opened, what needs it is left out */
+        SiteConfig site;
+        bool have_site;
+        NetRange range;
+        bool have_range;
+        int error;                      /* the first */
+} Cleanup;
+
+/* Notes a failure that has been logged. */
+static void note(Cleanup *c, int r) {
+        if (r < 0 && c->error >= 0)
+                c->error = r;
+}
+
+static void cleanup_begin(Cleanup *c) {
+        _cleanup_definition_errors_ DefinitionErrors errors = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        *c = (Cleanup) {};
+        r = site_config_load(&c->site, &errors);
+        if (r < 0)
+                (void) definition_errors_log(&errors, r);
+        c->have_site = r >= 0;
+        c->have_range = c->have_site && net_range_parse(c->site.network, &c->range) >= 0;
+        r = store_open(&c->store, &error);
+        if (r < 0) {
+                log_error("%s", error ?: "Out of memory.");
+                note(c, r);
+        }
+}
+
+static int cleanup_end(Cleanup *c) {
+        store_free(c->store);
+        site_config_done(&c->site);
+        return c->error;
+}
+
+/* Only "there is no such definition" is gone: one that is masked, wrong or unreadable may come back. */
+static bool is_gone(const Cleanup *c, const char *vm) {
+        _cleanup_definition_errors_ DefinitionErrors errors = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        return c->have_site && definition_load(vm, &c->site, &d, &errors) == -ENOENT;
+}
+
+static void remove_path(Cleanup *c, char *path_consume) {
+        _cleanup_free_ char *path = path_consume;
+        int r = path ? remove_tree_at(AT_FDCWD, path) : -ENOMEM;
+
+        if (r < 0)
+                note(c, log_error_errno(r, "Cannot remove '%s': %m", path ?: ""));
+}
+
+static void remove_network(Cleanup *c, const char *vm) {
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!c->store)
+                return;
+        r = net_vm_down(c->store, c->have_range ? &c->range : NULL, vm, &error);
+        if (r < 0) {
+                log_error("%s", error ?: "Out of memory.");
+                note(c, r);
+        }
+}
+
+/* 1: it runs, and that was said. */
+static int is_running(const char *vm) {
+        char ulid[ULID_STRING_SIZE];
+        pid_t pid;
+
+        if (version_get_current(vm, ulid) < 0 || version_running(ulid, &pid) <= 0)
+                return 0;
+        log_error("VM '%s' runs (process %d): stop it first.", vm, (int) pid);
+        return 1;
+}
+
+/* What a killed helper had begun. Holder of the lock. */
+static void remove_beginnings(Cleanup *c, const char *vm) {
+        _cleanup_free_ char *dir = layout_vm_dir(vm);
+
+        remove_path(c, dir ? strf("%s/.new", dir) : NULL);
+        remove_path(c, dir ? strf("%s/.upper.new", dir) : NULL);
+}
+
+/* Undoes one run. Holder of the lock. */
+static void remove_run(Cleanup *c, const char *vm) {
+        char ulid[ULID_STRING_SIZE];
+        int r;
+
+        remove_network(c, vm);
+        r = version_get_current(vm, ulid);
+        if (r >= 0)
+                r = version_clean(ulid, VERSION_KEEP_EXIT_STATUS);
+        if (r < 0 && r != -ENOENT)
+                note(c, log_error_errno(r, "Cannot clean the jail of VM '%s': %m", vm));
+        remove_path(c, layout_vm_env(vm));
+        remove_beginnings(c, vm);
+}
+
+static void remove_versions(Cleanup *c, const char *vm) {
+        _cleanup_free_ StoreVersion *versions = NULL;
+        char current[ULID_STRING_SIZE];
+        size_t n;
+        int r;
+
+        r = store_version_list(c->store, vm, &versions, &n);
+        if (r < 0) {
+                log_error("%s", store_error(c->store));
+                note(c, r);
+                return;
+        }
+        for (size_t i = 0; i < n; i++) {
+                r = ulid_is_valid(versions[i].ulid) ? version_remove(c->store, versions[i].ulid) : 0;
+                if (r < 0)
+                        note(c, log_error_errno(r, "Cannot remove version '%s' of VM '%s': %m", versions[i].ulid, vm));
+        }
+        if (version_get_current(vm, current) >= 0) {
+                r = version_remove(c->store, current);
+                if (r < 0)
+                        note(c, log_error_errno(r, "Cannot remove version '%s' of VM '%s': %m", current, vm));
+        }
+}
+
+/* Everything of a VM. Holder of the lock, which goes too. The row goes last but for the directory, so that a call that was killed is
+ * followed by one that finds the VM again. */
+static void forget(Cleanup *c, const char *vm, bool with_upper) {
+        _cleanup_free_ char *dir = layout_vm_dir(vm), *upper = layout_vm_upper(vm), *link = layout_vm_initramfs(vm), *lock = layout_vm_lock(vm);
+        int r;
+
+        if (!c->store)
+                return;
+        if (!dir || !upper || !link || !lock) {
+                note(c, log_oom());
+                return;
+        }
+        remove_versions(c, vm);
+        r = store_vm_remove(c->store, vm);
+        if (r < 0) {
+                log_error("%s", store_error(c->store));
+                note(c, r);
+        }
+        if (!with_upper && access(upper, F_OK) >= 0) {
+                log_notice("The definition of VM '%s' is gone, its writable layer '%s' is kept: remove it with inferno-cleanup gone.", vm, upper);
+                remove_path(c, layout_vm_current(vm));
+                remove_path(c, TAKE_PTR(link));
+        } else
+                remove_path(c, TAKE_PTR(dir));
+        if (unlink(lock) < 0 && errno != ENOENT)
+                note(c, log_error_errno(errno, "Cannot remove '%s': %m", lock));
+}
+
+int cleanup_stopped(const char *vm) {
+        _cleanup_close_ int lock_fd = -EBADF;
+        Cleanup c;
+
+        lock_fd = version_lock(vm);
+        if (lock_fd < 0)
+                return log_error_errno(lock_fd, "Cannot lock VM '%s': %m", vm);
+        if (is_running(vm))
+                return -EBUSY;
+        cleanup_begin(&c);
+        remove_run(&c, vm);
+        if (is_gone(&c, vm))
+                forget(&c, vm, false);
+        return cleanup_end(&c);
+}
+
+typedef int (*NameFunc)(Cleanup *c, int dir_fd, const char *name, void *userdata);
+
+/* Calls f for each name in a directory of the host that does not begin with a ".", or, hidden: that does. */
+static void for_each_name(Cleanup *c, const char *dir, bool hidden, NameFunc f, void *userdata) {
+        _cleanup_free_ char *path = layout_path(dir);
+        struct dirent *de;
+        DIR *d;
+
+        d = path ? opendir(path) : NULL;
+        if (!d) {
+                if (!path || errno != ENOENT)
+                        note(c, log_error_errno(path ? errno : ENOMEM, "Cannot open '%s': %m", path ?: dir));
+                return;
+        }
+        while ((de = readdir(d))) {
+                int r;
+
+                if (streq(de->d_name, ".") || streq(de->d_name, "..") || (de->d_name[0] == '.') != hidden)
+                        continue;
+                r = f(c, dirfd(d), de->d_name, userdata);
+                if (r < 0)
+                        note(c, log_error_errno(r, "Cannot remove '%s/%s': %m", path, de->d_name));
+        }
+        closedir(d);
+}
+
+static int collect_vm_dir(Cleanup *c, int dir_fd, const char *name, void *userdata) {
+        char ***vms = userdata;
+
+        return vm_name_is_valid(name) && !strv_contains(*vms, name) ? strv_extend(vms, name) : 0;
+}
+
+/* The VMs of the database, and those of which there is a directory only. */
+static char **known_vms(Cleanup *c) {
+        char **vms = NULL;
+        int r;
+
+        if (!c->store)
+                return NULL;
+        r = store_vm_list(c->store, &vms);
+        if (r < 0) {
+                log_error("%s", store_error(c->store));
+                note(c, r);
+                return NULL;
+        }
+        for_each_name(c, LAYOUT_VMS_DIR, false, collect_vm_dir, &vms);
+        return vms;
+}
+
+int cleanup_gone(void) {
+        _cleanup_strv_ char **vms = NULL;
+        Cleanup c;
+
+        cleanup_begin(&c);
+        vms = known_vms(&c);
+        STRV_FOREACH(vm, vms) {
+                _cleanup_close_ int lock_fd = -EBADF;
+                char ulid[ULID_STRING_SIZE];
+
+                if (!is_gone(&c, *vm))
+                        continue;
+                lock_fd = version_lock(*vm);
+                if (lock_fd < 0) {
+                        note(&c, log_error_errno(lock_fd, "Cannot lock VM '%s': %m", *vm));
+                        continue;
+                }
+                if (version_get_current(*vm, ulid) >= 0 && version_running(ulid, NULL) > 0) {
+                        log_notice("The definition of VM '%s' is gone, but it runs: its stop will clean up.", *vm);
+                        continue;
+                }
+                remove_run(&c, *vm);
+                forget(&c, *vm, true);
+        }
+        return cleanup_end(&c);
+}
+
+/* Versions of one VM that nobody would go back to. */
+static void prune_versions(Cleanup *c, const char *vm, unsigned keep) {
+        _cleanup_close_ int lock_fd = version_try_lock(vm);
+        _cleanup_free_ StoreVersion *versions = NULL;
+        char current[ULID_STRING_SIZE] = "";
+        size_t n;
+        int r;
+
+        if (lock_fd == -EBUSY)
+                return; /* it is being started or stopped: next time */
+        if (lock_fd < 0) {
+                note(c, log_error_errno(lock_fd, "Cannot lock VM '%s': %m", vm));
+                return;
+        }
+        remove_beginnings(c, vm);
+        r = store_version_list(c->store, vm, &versions, &n);
+        if (r < 0) {
+                log_error("%s", store_error(c->store));
+                note(c, r);
+                return;
+        }
+        (void) version_get_current(vm, current);
+        for (size_t i = keep; i < n; i++) {
+                const char *ulid = versions[i].ulid;
+
+                if (streq(ulid, current) || !ulid_is_valid(ulid) || version_running(ulid, NULL) != 0)
+                        continue;
+                r = version_remove(c->store, ulid);
+                if (r < 0)
+                        note(c, log_error_errno(r, "Cannot remove version '%s' of VM '%s': %m", ulid, vm));
+        }
+}
+
+static bool version_has_row(Cleanup *c, const char *ulid, const char *vm) {
+        _cleanup_free_ StoreVersion *versions = NULL;
+        size_t n;
+
+        if (store_version_list(c->store, vm, &versions, &n) < 0)
+                return true;    /* rather keep it */
+        for (size_t i = 0; i < n; i++)
+                if (streq(versions[i].ulid, ulid))
+                        return true;
+        return false;
+}
+
+/* A version on the disk without a row is what a killed builder had finished but not recorded, or a killed clean-up had begun to remove. */
+static int prune_orphan(Cleanup *c, const char *ulid) {
+        _cleanup_free_ char *vm = NULL;
+        _cleanup_close_ int lock_fd = -EBADF;
+        char current[ULID_STRING_SIZE];
+        int r;
+
+        r = version_get_vm(ulid, &vm);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (r >= 0) {
+                lock_fd = version_try_lock(vm);
+                if (lock_fd < 0)
+                        return lock_fd == -EBUSY ? 0 : lock_fd;
+                if (version_has_row(c, ulid, vm) || (version_get_current(vm, current) >= 0 && streq(current, ulid)))
+                        return 0;
+        }
+        return version_running(ulid, NULL) != 0 ? 0 : version_remove(c->store, ulid);
+}
+
+static int compare_strings(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static void prune_orphans(Cleanup *c) {
+        _cleanup_free_ StoreVersion *versions = NULL;
+        _cleanup_strv_ char **ulids = NULL;
+        _cleanup_free_ char **known = NULL;
+        size_t n, n_known = 0;
+        int r;
+
+        r = version_enumerate(&ulids);
+        if (r < 0) {
+                note(c, log_error_errno(r, "Cannot list the versions below '%s" LAYOUT_VMS_DIR "': %m", layout_root()));
+                return;
+        }
+        r = store_version_list(c->store, NULL, &versions, &n);
+        if (r < 0) {
+                log_error("%s", store_error(c->store));
+                note(c, r);
+                return;
+        }
+        known = calloc(n + 1, sizeof(char *));
+        if (!known) {
+                note(c, log_oom());
+                return;
+        }
+        for (size_t i = 0; i < n; i++)
+                known[n_known++] = versions[i].ulid;
+        qsort(known, n_known, sizeof(char *), compare_strings);
+        STRV_FOREACH(ulid, ulids)
+                if (!bsearch(ulid, known, n_known, sizeof(char *), compare_strings)) {
+                        r = prune_orphan(c, *ulid);
+                        if (r < 0)
+                                note(c, log_error_errno(r, "Cannot remove version '%s': %m", *ulid));
+                }
+}
+
+/* What write_file_atomic_at() and symlink_atomic_at() leave where they are killed. Younger ones may be in use. */
+static bool is_stale(int dir_fd, const char *name) {
+        struct timespec now;
+        struct stat st;
+
+        if (clock_gettime(CLOCK_REALTIME, &now) < 0 || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return false;
+        return st.st_ctim.tv_sec + 3600 < now.tv_sec || st.st_ctim.tv_sec > now.tv_sec + 3600;
+}
+
+static int prune_temporary(Cleanup *c, int dir_fd, const char *name, void *userdata) {
+        return (startswith(name, ".#") || startswith(name, ".tmp")) && is_stale(dir_fd, name) ? remove_tree_at(dir_fd, name) : 0;
+}
+
+static void prune_templates(Cleanup *c) {
+        _cleanup_definition_errors_ DefinitionErrors errors = {};
+        _cleanup_(definition_set_freep) DefinitionSet *set = NULL;
+        _cleanup_free_ uint64_t *sizes = NULL;
+        size_t n = 0;
+        int r;
+
+        if (!c->have_site)
+                return;
+        r = definition_set_new(&set, &errors);
+        if (r < 0) {
+                note(c, log_error_errno(r, "Cannot read the definitions: %m"));
+                return;
+        }
+        sizes = calloc(definition_set_size(set) + 1, sizeof(uint64_t));
+        if (!sizes) {
+                note(c, log_oom());
+                return;
+        }
+        sizes[n++] = c->site.root_size;
+        for (size_t i = 0; i < definition_set_size(set); i++) {
+                _cleanup_definition_errors_ DefinitionErrors own = {};
+                _cleanup_(definition_freep) Definition *d = NULL;
+
+                if (definition_set_load(set, i, &c->site, &d, &own) >= 0)
+                        sizes[n++] = d->root_size;
+        }
+        r = upper_prune_templates(sizes, n);
+        if (r < 0)
+                note(c, log_error_errno(r, "Cannot remove old templates below '%s" LAYOUT_TEMPLATES_DIR "': %m", layout_root()));
+}
+
+int cleanup_prune(unsigned keep) {
+        _cleanup_strv_ char **vms = NULL;
+        Cleanup c;
+        int r;
+
+        cleanup_begin(&c);
+        vms = known_vms(&c);
+        STRV_FOREACH(vm, vms) {
+                _cleanup_free_ char *dir = strf(LAYOUT_VMS_DIR "/%s", *vm);
+
+                prune_versions(&c, *vm, keep);
+                if (dir)
+                        for_each_name(&c, dir, true, prune_temporary, NULL);
+        }
+        if (c.store)
+                prune_orphans(&c);
+        prune_templates(&c);
+        r = bundle_prune();
+        if (r < 0)
+                note(&c, log_error_errno(r, "Cannot remove old trees below '%s" LAYOUT_BUNDLES_DIR "': %m", layout_root()));
+        for_each_name(&c, LAYOUT_RUN_DIR, true, prune_temporary, NULL);
+        return cleanup_end(&c);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Takes away what a VM leaves. inferno-cleanup(8). */
+
+#include "base/parse.h"
+#include "helpers/cleanup.h"
+#include "helpers/program.h"
+
+static const char usage[] =
+        "Usage: inferno-cleanup [OPTIONS…] stopped VM | gone | prune\n"
+        "\n"
+        "Takes away what VMs leave. What is not there is fine; after a failure the rest is done all the same.\n"
+        "\n"
+        "  stopped VM       Undo what the last run of VM set up, after any kind of death: its TAP and nftables elements,\n"
+        "                   sockets, device nodes and the fresh writable layer in its jail. inferno@.service calls it.\n"
+        "  gone             Forget all VMs whose definition is gone and that do not run, with their writable layers.\n"
+        "  prune            Remove what nothing refers to any more: old versions, initramfs files, trees of programs.\n"
+        "\n"
+        "      --keep=N     With prune: keep the newest N versions of each VM (2), and always the current one\n"
+        "      --root=DIR   Work below DIR instead of /\n"
+        "  -h, --help       Show this help\n"
+        "      --version    Show the version\n"
+        "\n"
+        "See inferno-cleanup(8).\n";
+
+static unsigned keep = 2;
+
+static int set_keep(const char *value) {
+        return parse_uint(value, &keep);
+}
+
+static int run_gone(const char *argument) {
+        return cleanup_gone();
+}
+
+static int run_prune(const char *argument) {
+        return cleanup_prune(keep);
+}
+
+static const HelperVerb verbs[] = {
+        { "stopped", "VM", cleanup_stopped },
+        { "gone", NULL, run_gone },
+        { "prune", NULL, run_prune },
+        {},
+};
+
+static const HelperOption options[] = {
+        { "--keep", .set = set_keep },
+        {},
+};
+
+int main(int argc, char **argv) {
+        return helper_main(argc, argv, usage, verbs, options);
+}
