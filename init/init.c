@@ -254,7 +254,10 @@ static void on_signal(LoopSource *s, uint32_t events) {
         case SIGCHLD:
                 reap(i);
                 break;
-        case SIGINT:                    /* of the kernel: Ctrl-Alt-Del, by which the VMM asks for the end */
+        case SIGINT:                    /* of the kernel: Ctrl-Alt-Del, by which the host says that the stop timeout has passed */
+                i->stop_requested = true;
+                (void) signal_workload(i, SIGKILL);
+                break;
         case SIGTERM:
         case SIGPWR:
                 i->stop_requested = true;
