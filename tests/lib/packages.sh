@@ -25,7 +25,7 @@ packages_of() { # SET
 packages_install() { # SET…
     local wanted have missing
     wanted=$(for set in "$@"; do packages_of "$set"; done | tr ' ' '\n' | sort -u)
-    have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null | sed -n 's/^installed //p' | sort -u)
+    have=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' $wanted 2>/dev/null || true; } | sed -n 's/^installed //p' | sort -u)
     missing=$(comm -23 <(echo "$wanted") <(echo "$have") | tr '\n' ' ')
     [ -n "${missing// /}" ] || return 0
     say "installing: $missing"
