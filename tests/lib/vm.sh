@@ -57,7 +57,7 @@ vm_make_images() { # LIST OUTPUT
     local name path folder r=0
     folder=$(mktemp -d "$CACHE/vm-images/.folder.XXXXXX")
     while read -r name path; do
-        cp -a "$path" "$folder/$name"
+        cp -a "$path" "$folder/$name" || r=$?
     done <<<"$1"
     truncate -s 1G "$2" && mkfs.ext4 -q -O ^has_journal -L images -d "$folder" "$2" || r=$?
     rm -rf "$folder"
@@ -72,11 +72,12 @@ vm_prepare() {
 
 # One boot: the machine goes off by itself when the script is done, or is killed where it asks for a power cut.
 vm_boot() { # SCRIPT
-    local output=$run/output-$boot status=$run/status-$boot deadline tail r
+    local output=$run/output-$boot status=$run/status-$boot reader r
     vm_payload "$1"
-    : >"$output"
-    mkfifo "$status"
+    mkfifo "$output" "$status"
     exec {vm_status}<>"$status"
+    cat "$output" &
+    reader=$!
     setpriv --pdeathsig KILL qemu-system-x86_64 -M q35 -accel tcg,thread=multi -cpu max -m 3072 -smp 2 -nodefaults -no-user-config \
         -display none -no-reboot -kernel "$base/vmlinuz" -initrd "$base/initrd.img" \
         -append "root=/dev/vda rw console=ttyS0 quiet init=/usr/local/sbin/dev-init systemd.unit=dev.target" \
@@ -89,12 +90,11 @@ vm_boot() { # SCRIPT
         -chardev "file,id=journal,path=$run/journal-$boot.txt" -device virtserialport,chardev=journal,name=inferno.journal \
         </dev/null >"$run/qemu-$boot.log" 2>&1 &
     vm_pid=$!
-    tail -n +1 -s 0.2 -f --pid="$vm_pid" "$output" &
-    tail=$!
     r=$(vm_wait)
     wait "$vm_pid" 2>/dev/null || true
-    wait "$tail" || true
     vm_pid=
+    : <>"$output"       # had QEMU not even opened it, the reader would wait for ever
+    wait "$reader" || true
     exec {vm_status}>&-
     return "$r"
 }
