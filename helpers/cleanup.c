@@ -147,7 +147,7 @@ static void remove_versions(Cleanup *c, const char *vm) {
 
 /* Everything of a VM. Holder of the lock, which goes too. The row goes last but for the directory, so that a call that was killed is
  * followed by one that finds the VM again. */
-static void forget(Cleanup *c, const char *vm, bool with_upper) {
+static void forget(Cleanup *c, const char *vm, bool with_layer) {
         _cleanup_free_ char *dir = layout_vm_dir(vm), *upper = layout_vm_upper(vm), *link = layout_vm_initramfs(vm), *lock = layout_vm_lock(vm);
         int r;
 
@@ -163,7 +163,7 @@ static void forget(Cleanup *c, const char *vm, bool with_upper) {
                 log_error("%s", store_error(c->store));
                 note(c, r);
         }
-        if (!with_upper && access(upper, F_OK) >= 0) {
+        if (!with_layer && access(upper, F_OK) >= 0) {
                 log_notice("The definition of VM '%s' is gone, its writable layer '%s' is kept: remove it with inferno-cleanup gone.", vm, upper);
                 remove_path(c, layout_vm_current(vm));
                 remove_path(c, TAKE_PTR(link));
@@ -238,7 +238,7 @@ static char **known_vms(Cleanup *c) {
         return vms;
 }
 
-int cleanup_gone(void) {
+int cleanup_gone(bool with_layers) {
         _cleanup_strv_ char **vms = NULL;
         Cleanup c;
 
@@ -260,7 +260,7 @@ int cleanup_gone(void) {
                         continue;
                 }
                 remove_run(&c, *vm);
-                forget(&c, *vm, true);
+                forget(&c, *vm, with_layers);
         }
         return cleanup_end(&c);
 }

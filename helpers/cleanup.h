@@ -10,8 +10,8 @@
  * it also forgets the VM, but for a writable layer that was to persist. */
 int cleanup_stopped(const char *vm);
 
-/* Forgets all VMs without a definition that do not run: rows, versions, writable layers, directories. */
-int cleanup_gone(void);
+/* Forgets all VMs without a definition that do not run: rows, versions, directories; writable layers that were to persist only with_layers. */
+int cleanup_gone(bool with_layers);
 
 /* Removes what nothing refers to any more: versions older than the newest `keep` of each VM, but for the current one, left beginnings of killed
  * helpers, initramfs files, trees of programs, templates. */

@@ -17,6 +17,7 @@ static const char usage[] =
         "  prune            Remove what nothing refers to any more: old versions, initramfs files, trees of programs.\n"
         "\n"
         "      --keep=N     With prune: keep the newest N versions of each VM (2), and always the current one\n"
+        "      --keep-data  With gone: leave writable layers that were to persist where they are\n"
         "      --root=DIR   Work below DIR instead of /\n"
         "  -h, --help       Show this help\n"
         "      --version    Show the version\n"
@@ -24,13 +25,19 @@ static const char usage[] =
         "See inferno-cleanup(8).\n";
 
 static unsigned keep = 2;
+static bool keep_data = false;
 
 static int set_keep(const char *value) {
         return parse_uint(value, &keep);
 }
 
+static int set_keep_data(void) {
+        keep_data = true;
+        return 0;
+}
+
 static int run_gone(const char *argument) {
-        return cleanup_gone();
+        return cleanup_gone(!keep_data);
 }
 
 static int run_prune(const char *argument) {
@@ -46,6 +53,7 @@ static const HelperVerb verbs[] = {
 
 static const HelperOption options[] = {
         { "--keep", .set = set_keep },
+        { "--keep-data", .flag = set_keep_data },
         {},
 };
 

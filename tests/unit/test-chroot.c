@@ -603,13 +603,13 @@ static void test_gone(void **state) {
                 skip();
         f->definition.root = ROOT_PERSISTENT;
         p = prepare(f);
-        assert_ok(cleanup_gone());
+        assert_ok(cleanup_gone(true));
         assert_true(exists(layout_vm_upper(VM)));
 
         /* A masked definition is not gone. */
         assert_ok(unlink(definition));
         assert_ok(symlink("/dev/null", definition));
-        assert_ok(cleanup_gone());
+        assert_ok(cleanup_gone(true));
         assert_true(exists(layout_vm_upper(VM)));
 
         /* At its stop the VM is forgotten, but what was to persist does. */
@@ -618,9 +618,11 @@ static void test_gone(void **state) {
         assert_error(store_vm_get_uid(f->store, VM, &uid), ENOENT);
         assert_false(exists(layout_version_dir(p.ulid)) || exists(layout_vm_current(VM)));
         assert_true(exists(layout_vm_upper(VM)));
-        assert_ok(cleanup_gone());
+        assert_ok(cleanup_gone(false));
+        assert_true(exists(layout_vm_upper(VM)));
+        assert_ok(cleanup_gone(true));
         assert_false(exists(layout_vm_dir(VM)) || exists(layout_vm_lock(VM)));
-        assert_ok(cleanup_gone());
+        assert_ok(cleanup_gone(true));
 }
 
 static void test_prune(void **state) {

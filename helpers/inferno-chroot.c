@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Versions of VMs' jails. inferno-chroot(8). */
+
+#include <time.h>
+
+#include "base/exit-codes.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "helpers/prepare.h"
+#include "helpers/program.h"
+#include "version/version.h"
+
+static const char usage[] =
+        "Usage: inferno-chroot [OPTIONS…] prepare VM | list VM | digest VM\n"
+        "\n"
+        "Makes the jail that a VM runs in out of its definition, image, initramfs and network, which must be there.\n"
+        "\n"
+        "  prepare VM       Find the version that fits, or build it; make it current, clean, and give it a writable layer.\n"
+        "                   inferno@.service calls it before each start.\n"
+        "  list VM          Print the versions of VM, newest first, and which of them is the current one.\n"
+        "  digest VM        Print the digest of everything that goes into the jail: versions are equal where it is.\n"
+        "\n"
+        "      --root=DIR   Work below DIR instead of /\n"
+        "  -h, --help       Show this help\n"
+        "      --version    Show the version\n"
+        "\n"
+        "See inferno-chroot(8).\n";
+
+/* What is known of a VM before its jail is. */
+typedef struct Context {
+        SiteConfig site;
+        Definition *definition;
+        Store *store;
+        ImageConfig image;
+        PrepareInputs in;
+} Context;
+
+static void context_done(Context *c) {
+        image_config_done(&c->image);
+        store_free(c->store);
+        definition_free(c->definition);
+        site_config_done(&c->site);
+}
+#define _cleanup_context_ _cleanup_(context_done)
+
+/* Logs the sentence of a failed call. */
+static int log_sentence(int r, const char *sentence) {
+        log_error("%s", sentence ?: "Out of memory.");
+        return r;
+}
+
+static int open_store(Context *c) {
+        _cleanup_free_ char *error = NULL;
+        int r = store_open(&c->store, &error);
+
+        return r < 0 ? log_sentence(r, error) : 0;
+}
+
+/* 0, or an exit code. */
+static int load_definition(Context *c, const char *vm) {
+        _cleanup_definition_errors_ DefinitionErrors errors = {};
+        int r;
+
+        r = site_config_load(&c->site, &errors);
+        if (r >= 0)
+                r = definition_load(vm, &c->site, &c->definition, &errors);
+        if (r >= 0)
+                return 0;
+        if (r == -ENOENT)
+                log_error("There is no definition '%s.vm': put it into /etc/inferno/vms/.", vm);
+        else if (r == -ERFKILL)
+                log_error("The definition '%s.vm' is masked.", vm);
+        else
+                (void) definition_errors_log(&errors, r);
+        return definition_exit_code(r);
+}
+
+/* 0, or an exit code. */
+static int load(Context *c, const char *vm) {
+        _cleanup_free_ char *error = NULL;
+        VmmChoice vmm;
+        int r;
+
+        r = load_definition(c, vm);
+        if (r != 0)
+                return r;
+        r = open_store(c);
+        if (r < 0)
+                return exit_code_from_errno(r);
+        r = image_config_load(c->store, c->definition->image, &c->image, &error);
+        if (r < 0)
+                return exit_code_from_errno(log_sentence(r, error));
+        r = definition_resolve_vmm(c->definition, &c->site, &vmm);
+        if (r == -EOPNOTSUPP)
+                log_error("VM '%s' has VMM=firecracker, but Firecracker cannot run here: it needs '%s' and a working /dev/kvm. "
+                          "VMM=auto takes ember instead.", vm, c->site.firecracker);
+        else if (r < 0)
+                log_error_errno(r, "Cannot find out which VMM can run VM '%s': %m", vm);
+        if (r < 0)
+                return exit_code_from_errno(r);
+        c->in = (PrepareInputs) { c->definition, &c->site, &c->image, vmm };
+        return 0;
+}
+
+static int run_prepare(const char *vm) {
+        _cleanup_context_ Context c = {};
+        _cleanup_free_ char *error = NULL;
+        Preparation p;
+        int r;
+
+        r = load(&c, vm);
+        if (r != 0)
+                return r;
+        r = prepare_vm(c.store, &c.in, &p, &error);
+        if (r < 0)
+                return log_sentence(r, error);
+        if (p.built)
+                log_info("VM '%s': built version %s.", vm, p.ulid);
+        else
+                log_debug("VM '%s': version %s fits.", vm, p.ulid);
+        return 0;
+}
+
+static int run_digest(const char *vm) {
+        _cleanup_context_ Context c = {};
+        _cleanup_free_ char *error = NULL;
+        Preparation p;
+        int r;
+
+        r = load(&c, vm);
+        if (r != 0)
+                return r;
+        r = prepare_digest(c.store, &c.in, &p, &error);
+        if (r < 0)
+                return log_sentence(r, error);
+        puts(p.digest);
+        return 0;
+}
+
+static int run_list(const char *vm) {
+        _cleanup_context_ Context c = {};
+        _cleanup_free_ StoreVersion *versions = NULL;
+        char current[ULID_STRING_SIZE] = "";
+        size_t n;
+        int r;
+
+        r = open_store(&c);
+        if (r < 0)
+                return r;
+        r = store_version_list(c.store, vm, &versions, &n);
+        if (r < 0)
+                return log_sentence(r, store_error(c.store));
+        (void) version_get_current(vm, current);
+        if (n == 0) {
+                log_error("VM '%s' has no version yet: it gets one at its first start.", vm);
+                return EXIT_NOT_FOUND;
+        }
+        printf("%-26s %-19s %-12s %s\n", "VERSION", "BUILT", "DIGEST", "STATE");
+        for (size_t i = 0; i < n; i++) {
+                time_t t = (time_t) (versions[i].created_usec / USEC_PER_SEC);
+                const char *state = "";
+                struct tm tm;
+                char built[32];
+
+                if (!localtime_r(&t, &tm) || strftime(built, sizeof(built), "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                        strcpy(built, "-");
+                if (streq(versions[i].ulid, current))
+                        state = version_running(current, NULL) > 0 ? "current, running" : "current";
+                printf("%-26s %-19s %-12.12s %s\n", versions[i].ulid, built, versions[i].digest, state);
+        }
+        return 0;
+}
+
+static const HelperVerb verbs[] = {
+        { "prepare", "VM", run_prepare },
+        { "list", "VM", run_list },
+        { "digest", "VM", run_digest },
+        {},
+};
+
+int main(int argc, char **argv) {
+        return helper_main(argc, argv, usage, verbs, NULL);
+}
