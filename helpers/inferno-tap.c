@@ -86,7 +86,7 @@ static int lock_vm(const char *vm) {
         r = mkdir_parent_of_at(AT_FDCWD, path, 0755);
         if (r >= 0)
                 r = lock_file_at(AT_FDCWD, path);
-        return r < 0 ? log_error_errno(r, "Cannot lock '%s': %m", path) : r;
+        return r < 0 ? log_error_errno(r, "Cannot lock '%s': %m%s.", path, r == -EACCES ? "; this needs root" : "") : r;
 }
 
 static int check_definition(const Context *c, const char *vm) {

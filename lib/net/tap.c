@@ -337,7 +337,8 @@ static int set_altname(Netlink *n, int index, const char *altname) {
         return netlink_exchange(n, &b, NULL, NULL);
 }
 
-/* Guests have no IPv6 yet: without this the host would give the TAP an address of its own. */
+/* Guests have no IPv6 yet: without this the host would give the TAP an address of its own. Where a container has /proc/sys read-only, the
+ * firewall alone keeps IPv6 out. */
 static int disable_ipv6(const char *name) {
         _cleanup_free_ char *path = strf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
         _cleanup_close_ int fd = -EBADF;
@@ -346,7 +347,7 @@ static int disable_ipv6(const char *name) {
                 return -ENOMEM;
         fd = open(path, O_WRONLY | O_CLOEXEC);
         if (fd < 0)
-                return errno == ENOENT ? 0 : negative_errno(); /* a kernel without IPv6 */
+                return errno == ENOENT || errno == EROFS ? 0 : negative_errno(); /* ENOENT: a kernel without IPv6 */
         return write_full(fd, "1", 1);
 }
 
