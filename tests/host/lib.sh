@@ -93,7 +93,7 @@ ended() {
 }
 
 guest_address() { # NAME: the guest's side of its /30
-    /usr/libexec/inferno/inferno-tap show "$1" | sed -n 's/^guest: *//p'
+    /usr/libexec/inferno/inferno-tap show "$1" | sed -n 's/^GuestAddress=//p'
 }
 
 # Nothing of any VM may be left where none runs.
