@@ -254,12 +254,13 @@ static void on_signal(LoopSource *s, uint32_t events) {
         case SIGCHLD:
                 reap(i);
                 break;
-        case SIGINT:                    /* of the kernel: Ctrl-Alt-Del, by which the host says that the stop timeout has passed */
+        case SIGINT:                    /* of the kernel: Ctrl-Alt-Del, the host's last word before it kills the machine */
                 i->stop_requested = true;
                 (void) signal_workload(i, SIGKILL);
                 break;
-        case SIGTERM:
-        case SIGPWR:
+        case SIGTERM:                   /* of the guest's own root: reboot(8), poweroff(8) and the like of small images */
+        case SIGUSR1:
+        case SIGUSR2:
                 i->stop_requested = true;
                 if (i->spec)
                         (void) signal_workload(i, (int) i->spec->stop_signal);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "helpers/initramfs.h"
+#include "layout/layout.h"
+#include "test.h"
+
+typedef struct Fixture {
+        char root[40];
+} Fixture;
+
+static void put_init(const char *text) {
+        _cleanup_free_ char *p = layout_path(LAYOUT_INIT);
+
+        assert_ok(mkdir_parent_of_at(AT_FDCWD, p, 0755));
+        assert_ok(write_file_atomic_at(AT_FDCWD, p, text, strlen(text), 0755, 0));
+}
+
+static int set_up(void **state) {
+        Fixture *f = calloc(1, sizeof(Fixture));
+
+        strcpy(f->root, "/tmp/test-initramfs.XXXXXX");
+        assert_non_null(mkdtemp(f->root));
+        assert_ok(layout_set_root(f->root));
+        put_init("\177ELF of a kind");
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state) {
+        Fixture *f = *state;
+
+        assert_ok(layout_set_root(NULL));
+        assert_ok(remove_tree_at(AT_FDCWD, f->root));
+        free(f);
+        return 0;
+}
+
+static char *store(const char *vm, const char *run_json, int expected) {
+        _cleanup_free_ char *error = NULL;
+        char *path = NULL;
+
+        assert_int_equal(initramfs_store(vm, run_json, strlen(run_json), &path, &error), expected);
+        return path;
+}
+
+static void test_content(void **state) {
+        _cleanup_free_ char *path = store("web1", "{\"id\":1}\n", INITRAMFS_BUILT), *got = NULL, *expected = NULL, *link = layout_vm_initramfs("web1");
+        struct stat st, through_link;
+        size_t n, m;
+
+        assert_ok(read_file_at(AT_FDCWD, path, 4096, &got, &n));
+        assert_ok(initramfs_format("{\"id\":1}\n", 9, "\177ELF of a kind", 14, &expected, &m));
+        assert_int_equal(n, m);
+        assert_memory_equal(got, expected, n);
+        assert_non_null(memmem(got, n, "inferno/run.json\0", 17));
+        assert_ok(stat(path, &st));
+        assert_int_equal(st.st_mode & 07777, 0444);
+        assert_ok(stat(link, &through_link));
+        assert_int_equal(st.st_ino, through_link.st_ino);
+}
+
+/* Once built it is left alone; other content has another name; what somebody cut short is made again. */
+static void test_reuse(void **state) {
+        _cleanup_free_ char *a = store("web1", "{}", INITRAMFS_BUILT), *b = NULL, *c = NULL, *d = NULL, *e = NULL;
+        struct stat st, again;
+
+        assert_ok(stat(a, &st));
+        b = store("web1", "{}", INITRAMFS_REUSED);
+        assert_string_equal(a, b);
+        assert_ok(stat(b, &again));
+        assert_int_equal(st.st_ino, again.st_ino);
+
+        c = store("web1", "{ }", INITRAMFS_BUILT);
+        assert_string_not_equal(a, c);
+        assert_ok(truncate(a, 10));
+        d = store("web1", "{}", INITRAMFS_BUILT);
+        assert_string_equal(a, d);
+
+        put_init("\177ELF of another kind");
+        e = store("web1", "{}", INITRAMFS_BUILT);
+        assert_string_not_equal(a, e);
+}
+
+static void test_refused(void **state) {
+        _cleanup_free_ char *init = layout_path(LAYOUT_INIT), *path = NULL, *error = NULL;
+
+        assert_ok(unlink(init));
+        assert_error(initramfs_store("web1", "{}", 2, &path, &error), ENOENT);
+        assert_non_null(strstr(error, "Is Inferno installed?"));
+        free(TAKE_PTR(error));
+        put_init("");
+        assert_error(initramfs_store("web1", "{}", 2, &path, &error), EBADMSG);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_content, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_reuse, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
