@@ -139,9 +139,7 @@ int unit_files_add(UnitFiles *f, const Definition *d, const SiteConfig *site) {
 
         if (!unit || !slice)
                 return -ENOMEM;
-        r = add(f, strdup(unit), strdup(TEMPLATE_PATH), true);
-        if (r >= 0)
-                r = add_dropin(f, d, site, unit, slice);
+        r = add_dropin(f, d, site, unit, slice);
         if (r >= 0)
                 r = add_slice(f, d, site, slice);
         for (size_t i = 0; r >= 0 && i < d->n_pass; i++)
@@ -152,58 +150,50 @@ int unit_files_add(UnitFiles *f, const Definition *d, const SiteConfig *site) {
 
 int unit_files_add_broken(UnitFiles *f, const char *vm) {
         _cleanup_free_ char *unit = layout_unit_name(vm);
-        int r;
 
         if (!unit)
                 return -ENOMEM;
-        r = add(f, strdup(unit), strdup(TEMPLATE_PATH), true);
-        if (r < 0)
-                return r;
         return add(f, strf(LAYOUT_TARGET_UNIT ".wants/%s", unit), strdup(TEMPLATE_PATH), true);
 }
 
-/* The temporary name needs no randomness: processes differ by their ID, and what a dead one left may be overwritten. */
-static int write_file(int dir_fd, const UnitFile *u) {
-        const char *slash = strrchr(u->path, '/');
-        _cleanup_free_ char *tmp = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        int r = 0;
+/* By a temporary name, over what is there: who reads meanwhile sees the old file or the new one, whole. */
+static int replace_file(int dir_fd, const UnitFile *u) {
+        if (u->is_link)
+                return symlink_atomic_at(u->content, dir_fd, u->path);
+        return write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0);
+}
 
-        tmp = strf("%.*s.#%s.%d", slash ? (int) (slash - u->path + 1) : 0, u->path, slash ? slash + 1 : u->path, (int) getpid());
-        if (!tmp)
-                return -ENOMEM;
+/* systemd gives a generator empty directories that nobody reads before it has ended, so the name is free as a rule, and one
+ * call makes it. */
+static int write_file(int dir_fd, const UnitFile *u) {
+        _cleanup_close_ int fd = -EBADF;
+
         if (u->is_link) {
-                (void) unlinkat(dir_fd, tmp, 0);
-                if (symlinkat(u->content, dir_fd, tmp) < 0)
-                        return negative_errno();
+                if (symlinkat(u->content, dir_fd, u->path) >= 0)
+                        return 0;
         } else {
-                fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
-                if (fd < 0)
-                        return negative_errno();
-                r = write_full(fd, u->content, strlen(u->content));
+                fd = openat(dir_fd, u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+                if (fd >= 0)
+                        return write_full(fd, u->content, strlen(u->content));
         }
-        if (r >= 0 && renameat(dir_fd, tmp, dir_fd, u->path) < 0)
-                r = negative_errno();
-        if (r < 0)
-                (void) unlinkat(dir_fd, tmp, 0);
-        return r;
+        return errno == EEXIST ? replace_file(dir_fd, u) : negative_errno();
 }
 
 int unit_files_write(const UnitFiles *f, int dir_fd) {
         for (size_t i = 0; i < f->n; i++) {
                 const UnitFile *u = f->items + i;
-                const char *slash = strrchr(u->path, '/');
                 int r;
 
-                if (slash) {
-                        _cleanup_free_ char *dir = strndup(u->path, (size_t) (slash - u->path));
+                r = write_file(dir_fd, u);
+                if (r == -ENOENT) {
+                        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
 
                         if (!dir)
                                 return -ENOMEM;
                         if (mkdirat(dir_fd, dir, 0755) < 0 && errno != EEXIST)
                                 return negative_errno();
+                        r = write_file(dir_fd, u);
                 }
-                r = write_file(dir_fd, u);
                 if (r < 0)
                         return r;
         }

@@ -23,15 +23,14 @@ void unit_files_done(UnitFiles *f);
 #define _cleanup_unit_files_ _cleanup_(unit_files_done)
 
 /* Adds those of a VM:
- *   inferno@NAME.service -> the template
  *   inferno@NAME.service.d/50-inferno.conf
  *   inferno-TENANT-NAME.slice
  *   and of [Install]: UNIT.wants/inferno@NAME.service, UNIT.requires/inferno@NAME.service. */
 int unit_files_add(UnitFiles *f, const Definition *d, const SiteConfig *site);
 
-/* Adds those of a VM whose definition is wrong: the unit is there, and inferno.target wants it at boot, where its first step
+/* Adds those of a VM whose definition is wrong: inferno.target wants its unit at boot, where the first step of the template
  * fails and names file and line. What it asked for itself cannot be known. */
 int unit_files_add_broken(UnitFiles *f, const char *vm);
 
-/* Writes them below dir_fd, each by a temporary name and rename, so that two who write the same do not disturb each other. */
+/* Writes them below dir_fd. What is there already is replaced as a whole, so that two who write the same do not disturb each other. */
 int unit_files_write(const UnitFiles *f, int dir_fd);

@@ -110,14 +110,16 @@ static int read_config_file(int dir_fd, const char *path, const char *name, char
         if (st.st_size > INI_FILE_MAX)
                 return -EFBIG;
 
-        /* One byte more than there should be, so that one read sees the end too; a file that grows meanwhile is refused or cut off
-         * where it was, as any reader of a file that is being written sees it. */
+        /* A regular file is read by one call. One that is being written meanwhile is seen as it was at some time, which is what any
+         * reader of it gets. */
         text = malloc((size_t) st.st_size + 2);
         if (!text)
                 return -ENOMEM;
-        n = read_full(fd, text, (size_t) st.st_size + 1);
+        do
+                n = read(fd, text, (size_t) st.st_size + 1);
+        while (n < 0 && errno == EINTR);
         if (n < 0)
-                return (int) n;
+                return negative_errno();
         if (n > INI_FILE_MAX)
                 return -EFBIG;
         text[n] = 0;
