@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/sentence.h"
 #include "base/str.h"
 #include "base/wire.h"
 #include "bundle/bundle.h"
@@ -27,18 +27,6 @@ enum { BOOT_ARGS_MAX = 1280 };
 
 /* Stands in the documents for the version's name while its digest is computed. */
 #define NO_ULID "00000000000000000000000000"
-
-_printf_(3, 4) static int fail(char **ret_error, int r, const char *format, ...) {
-        va_list ap;
-
-        if (ret_error) {
-                va_start(ap, format);
-                if (vasprintf(ret_error, format, ap) < 0)
-                        *ret_error = NULL;
-                va_end(ap);
-        }
-        return r;
-}
 
 /* All that a version is made of, but for its name. */
 typedef struct Plan {
@@ -92,7 +80,9 @@ static int format_kiln_config(const Plan *p, const char *ulid, char **ret, char 
             free_and_strdup(&c->address, p->address.guest_string) < 0)
                 return -ENOMEM;
         r = kiln_config_format(c, ret, error);
-        return r < 0 ? fail(ret_error, r, "Cannot write " JAIL_KILN_CONFIG " of VM '%s': %s.", d->name, error[0] ? error : strerrordesc_np(-r)) : 0;
+        if (r < 0 && error[0])
+                return sentence(ret_error, r, "Cannot write " JAIL_KILN_CONFIG " of VM '%s': %s.", d->name, error);
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot write " JAIL_KILN_CONFIG " of VM '%s'", d->name) : 0;
 }
 
 /* architecture.md, "Devices of the guest". The root file system is the initramfs, so no drive is Firecracker's root device. */
@@ -111,7 +101,7 @@ static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
         if (r < 0 || !tap)
                 return -ENOMEM;
         if (n > BOOT_ARGS_MAX)
-                return fail(ret_error, -E2BIG, "KernelArgs= of VM '%s' make a command line of %zu bytes for the kernel: %d is the most.", d->name, n,
+                return sentence(ret_error, -E2BIG, "KernelArgs= of VM '%s' make a command line of %zu bytes for the kernel: %d is the most.", d->name, n,
                             (int) BOOT_ARGS_MAX);
 
         j = json_pack("{s:{s:s,s:s,s:s},s:{s:I,s:I},s:[{s:s,s:s,s:b,s:b,s:s},{s:s,s:s,s:b,s:b,s:s}],s:[{s:s,s:s,s:s}],"
@@ -128,7 +118,7 @@ static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
                       "logger", "log_path", JAIL_VMM_LOG, "level", "Warning", "show_level", 1,
                       "metrics", "metrics_path", JAIL_VMM_METRICS);
         if (!j)
-                return fail(ret_error, -EINVAL, "KernelArgs= of VM '%s' are not valid UTF-8.", d->name);
+                return sentence(ret_error, -EINVAL, "KernelArgs= of VM '%s' are not valid UTF-8.", d->name);
         *ret = json_format(j);
         return *ret ? 0 : -ENOMEM;
 }
@@ -163,7 +153,7 @@ static int find_initramfs(Plan *p, char **ret_error) {
                 return -ENOMEM;
         path = realpath(link, NULL);
         if (!path)
-                return fail(ret_error, negative_errno(), "VM '%s' has no initramfs at '%s' (%s): run inferno-initramfs build %s first.", vm, link,
+                return sentence(ret_error, negative_errno(), "VM '%s' has no initramfs at '%s' (%s): run inferno-initramfs build %s first.", vm, link,
                             strerrordesc_np(errno), vm);
         p->initramfs = TAKE_PTR(path);
         return 0;
@@ -180,7 +170,7 @@ static int update_file(Sha256 *h, const char *path, char **ret_error) {
         struct stat st;
 
         if (stat(path, &st) < 0)
-                return fail(ret_error, negative_errno(), "Cannot look at '%s': %s.", path, strerrordesc_np(errno));
+                return sentence_errno(ret_error, negative_errno(), "Cannot look at '%s'", path);
         sha256_update_string(h, path);
         update_u64(h, (uint64_t) st.st_size);
         update_u64(h, (uint64_t) st.st_mtim.tv_sec * NSEC_PER_SEC + (uint64_t) st.st_mtim.tv_nsec);
@@ -221,17 +211,17 @@ static int make_plan(Store *store, const PrepareInputs *in, Plan *p, char **ret_
         p->in = in;
         r = store_vm_ensure(store, vm, in->site->uid_base, in->site->uid_count, &p->uid);
         if (r < 0)
-                return fail(ret_error, r, "%s", store_error(store));
+                return sentence(ret_error, r, "%s", store_error(store));
         r = store_network_get(store, vm, &p->subnet);
         if (r == -ENOENT)
-                return fail(ret_error, r, "VM '%s' has no address yet: run inferno-tap up %s first.", vm, vm);
+                return sentence(ret_error, r, "VM '%s' has no address yet: run inferno-tap up %s first.", vm, vm);
         if (r < 0)
-                return fail(ret_error, r, "%s", store_error(store));
+                return sentence(ret_error, r, "%s", store_error(store));
         r = net_range_parse(in->site->network, &range);
         if (r >= 0)
                 r = net_range_address(&range, p->subnet, &p->address);
         if (r < 0)
-                return fail(ret_error, r, "Network=%s in inferno.conf has no subnet number %u for VM '%s': run inferno-tap up %s first.",
+                return sentence(ret_error, r, "Network=%s in inferno.conf has no subnet number %u for VM '%s': run inferno-tap up %s first.",
                             in->site->network, p->subnet, vm, vm);
         r = find_initramfs(p, ret_error);
         if (r < 0)
@@ -267,11 +257,11 @@ static int check_mount(char **ret_error) {
                 return -ENOMEM;
         r = mkdir_parents_at(AT_FDCWD, path, 0711);
         if (r < 0)
-                return fail(ret_error, r, "Cannot make '%s': %s.", path, strerrordesc_np(-r));
+                return sentence_errno(ret_error, r, "Cannot make '%s'", path);
         if (statvfs(path, &v) < 0)
-                return fail(ret_error, negative_errno(), "Cannot look at '%s': %s.", path, strerrordesc_np(errno));
+                return sentence_errno(ret_error, negative_errno(), "Cannot look at '%s'", path);
         if (v.f_flag & (ST_NODEV | ST_NOEXEC))
-                return fail(ret_error, -EOPNOTSUPP, "'%s' is on a file system that is mounted with '%s', where no jail can work: mount it without, or "
+                return sentence(ret_error, -EOPNOTSUPP, "'%s' is on a file system that is mounted with '%s', where no jail can work: mount it without, or "
                             "put '%s" LAYOUT_STATE_DIR "' elsewhere.", path, v.f_flag & ST_NODEV ? "nodev" : "noexec", layout_root());
         return 0;
 }
@@ -286,7 +276,7 @@ static int refuse_running(const char *vm, char **ret_error) {
                 return r == -ENOENT ? 0 : r;
         r = version_running(ulid, &pid);
         if (r > 0)
-                return fail(ret_error, -EBUSY, "VM '%s' runs already (process %d): stop it first.", vm, (int) pid);
+                return sentence(ret_error, -EBUSY, "VM '%s' runs already (process %d): stop it first.", vm, (int) pid);
         return r;
 }
 
@@ -300,10 +290,10 @@ static int reuse(Store *store, const Plan *p, Preparation *prep, char **ret_erro
         if (r == -ENOENT)
                 return 0;
         if (r < 0)
-                return fail(ret_error, r, "%s", store_error(store));
+                return sentence(ret_error, r, "%s", store_error(store));
         r = ulid_is_valid(v.ulid) ? version_is_intact(vm, v.ulid) : 0;
         if (r < 0)
-                return fail(ret_error, r, "Cannot check version '%s' of VM '%s': %s.", v.ulid, vm, strerrordesc_np(-r));
+                return sentence_errno(ret_error, r, "Cannot check version '%s' of VM '%s'", v.ulid, vm);
         if (r == 0)
                 log_warning("Version '%s' of VM '%s' is not what it was when it was built: building a new one.", v.ulid, vm);
         else {
@@ -315,7 +305,7 @@ static int reuse(Store *store, const Plan *p, Preparation *prep, char **ret_erro
                 log_warning_errno(r, "Version '%s' of VM '%s' cannot be cleaned, building a new one: %m", v.ulid, vm);
         }
         r = store_version_remove(store, v.ulid);
-        return r < 0 ? fail(ret_error, r, "%s", store_error(store)) : 0;
+        return r < 0 ? sentence(ret_error, r, "%s", store_error(store)) : 0;
 }
 
 static int next_ulid(Store *store, const char *vm, char ret[static ULID_STRING_SIZE], char **ret_error) {
@@ -327,13 +317,13 @@ static int next_ulid(Store *store, const char *vm, char ret[static ULID_STRING_S
 
         r = store_version_list(store, vm, &versions, &n);
         if (r < 0)
-                return fail(ret_error, r, "%s", store_error(store));
+                return sentence(ret_error, r, "%s", store_error(store));
         if (n > 0 && ulid_is_valid(versions[0].ulid))
                 last = versions[0].ulid;
         if (version_get_current(vm, current) >= 0 && (!last || strcmp(current, last) > 0))
                 last = current;
         r = ulid_new(last, ret);
-        return r < 0 ? fail(ret_error, r, "Cannot make a name for a version of VM '%s': %s.", vm, strerrordesc_np(-r)) : 0;
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot make a name for a version of VM '%s'", vm) : 0;
 }
 
 static int build(Store *store, const Plan *p, Preparation *prep, char **ret_error) {
@@ -374,7 +364,7 @@ static int make_current(const char *vm, const char *ulid, char **ret_error) {
                         log_warning_errno(r, "Cannot clean version '%s' of VM '%s': %m", old, vm);
         }
         r = version_set_current(vm, ulid);
-        return r < 0 ? fail(ret_error, r, "Cannot make version '%s' the current one of VM '%s': %s.", ulid, vm, strerrordesc_np(-r)) : 0;
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot make version '%s' the current one of VM '%s'", ulid, vm) : 0;
 }
 
 static int fill_jail(const Plan *p, const char *ulid, char **ret_error) {
@@ -387,8 +377,7 @@ static int fill_jail(const Plan *p, const char *ulid, char **ret_error) {
 
         r = root_fd < 0 ? root_fd : version_make_bind_targets(root_fd);
         if (r < 0)
-                return fail(ret_error, r, "Cannot prepare the jail of version '%s' of VM '%s': %s.%s", ulid, d->name, strerrordesc_np(-r),
-                            r == -ENOSPC ? " Make room on its file system." : "");
+                return sentence_errno(ret_error, r, "Cannot prepare the jail of version '%s' of VM '%s'", ulid, d->name);
         return upper_prepare(&upper, root_fd, ret_error);
 }
 
@@ -404,7 +393,7 @@ static int write_env(const Plan *p, const char *ulid, char **ret_error) {
         r = mkdir_parent_of_at(AT_FDCWD, path, 0755);
         if (r >= 0)
                 r = write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0644, 0);
-        return r < 0 ? fail(ret_error, r, "Cannot write '%s': %s.", path, strerrordesc_np(-r)) : 0;
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot write '%s'", path) : 0;
 }
 
 int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **ret_error) {
@@ -419,7 +408,7 @@ int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **r
                 return r;
         lock_fd = version_lock(vm);
         if (lock_fd < 0)
-                return fail(ret_error, lock_fd, "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "': %s.", vm, layout_root(), strerrordesc_np(-lock_fd));
+                return sentence_errno(ret_error, lock_fd, "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "'", vm, layout_root());
         r = refuse_running(vm, ret_error);
         if (r < 0)
                 return r;

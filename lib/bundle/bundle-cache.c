@@ -20,6 +20,7 @@
 #include "base/copy.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/sentence.h"
 #include "base/str.h"
 #include "bundle/bundle-internal.h"
 #include "bundle/bundle.h"
@@ -326,19 +327,19 @@ int bundle_ensure(const BundleItem *items, int *ret_dir_fd, char ret_key[static 
                 return r;
         dir_fd = open_cache();
         if (dir_fd < 0)
-                return bundle_fail(ret_error, dir_fd, "Cannot open '%s" LAYOUT_BUNDLES_DIR "': %s.", layout_root(), strerrordesc_np(-dir_fd));
+                return sentence_errno(ret_error, dir_fd, "Cannot open '%s" LAYOUT_BUNDLES_DIR "'", layout_root());
         root_fd = bundle_open_root();
         if (root_fd < 0)
-                return bundle_fail(ret_error, root_fd, "Cannot open '%s': %s.", layout_root(), strerrordesc_np(-root_fd));
+                return sentence_errno(ret_error, root_fd, "Cannot open '%s'", layout_root());
         r = ensure_warm(dir_fd, manifest, root_fd, ret_key);
         if (r == -ENOENT)
                 r = ensure_cold(items, dir_fd, manifest, root_fd, ret_key, &error);
         if (r < 0) {
                 if (error)
-                        return bundle_fail(ret_error, r, "%s", error);
-                return bundle_fail(ret_error, r, "Cannot collect programs and libraries in '%s" LAYOUT_BUNDLES_DIR "': %s%s.", layout_root(),
-                                   r == -ESTALE ? "a file changed meanwhile" : strerrordesc_np(-r),
-                                   r == -ENOSPC ? ". Make room on its file system" : r == -ESTALE ? ". Try again" : "");
+                        return sentence(ret_error, r, "%s", error);
+                if (r == -ESTALE)
+                        return sentence(ret_error, r, "A program, library or kernel was changed while it was copied: try again.");
+                return sentence_errno(ret_error, r, "Cannot collect programs and libraries in '%s" LAYOUT_BUNDLES_DIR "'", layout_root());
         }
         *ret_dir_fd = r;
         return 0;

@@ -37,5 +37,3 @@ int bundle_open_in_root(int root_fd, const char *path, int flags);
 /* Sets the fields of `input` from what is at its path now; 1, or 0 where the type is another than asked for. */
 int bundle_stat_input(int root_fd, InputType type, const char *path, BundleInput *ret);
 void bundle_inputs_free(BundleInput *inputs, size_t n);
-/* Sets *ret_error (NULL: nobody asks) and returns r. */
-int bundle_fail(char **ret_error, int r, const char *format, ...) _printf_(3, 4);

@@ -6,12 +6,12 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sentence.h"
 #include "base/str.h"
 #include "bundle/bundle-internal.h"
 #include "bundle/bundle.h"
@@ -27,19 +27,6 @@ enum {
         CONFIG_DEPTH_MAX = 8,
         CONFIG_DIRS_MAX = 256,
 };
-
-int bundle_fail(char **ret_error, int r, const char *format, ...) {
-        va_list ap;
-
-        if (ret_error) {
-                free(*ret_error);
-                va_start(ap, format);
-                if (vasprintf(ret_error, format, ap) < 0)
-                        *ret_error = NULL;
-                va_end(ap);
-        }
-        return r;
-}
 
 int bundle_open_root(void) {
         int fd = open(*layout_root() ? layout_root() : "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -429,7 +416,7 @@ static int read_object(Bundle *b, const char *path, ElfFile **ret, char **ret_er
                 return fd;
         r = elf_file_read(fd, &e, &why);
         if (r == -EBADMSG)
-                return bundle_fail(ret_error, r, "'%s' is a malformed ELF file (%s): install its package again.", path, why);
+                return sentence(ret_error, r, "'%s' is a malformed ELF file (%s): install its package again.", path, why);
         if (r < 0)
                 return r;
         if (b->machine != 0 && e->machine != b->machine)
@@ -570,7 +557,7 @@ static int find_library(Bundle *b, const Objects *objects, size_t who, const cha
 
         if (strchr(name, '/')) {
                 if (name[0] != '/')
-                        return bundle_fail(ret_error, -EBADMSG, "'%s' needs the library '%s' relative to wherever it is started.", o->path, name);
+                        return sentence(ret_error, -EBADMSG, "'%s' needs the library '%s' relative to wherever it is started.", o->path, name);
                 r = read_object(b, name, &ret->elf, ret_error);
                 if (is_absence(r))
                         return 0;
@@ -598,7 +585,7 @@ static int find_library(Bundle *b, const Objects *objects, size_t who, const cha
         }
         r = load_config(b);
         if (r < 0)
-                return bundle_fail(ret_error, r, "Cannot read /etc/ld.so.conf: %s.", strerrordesc_np(-r));
+                return sentence_errno(ret_error, r, "Cannot read /etc/ld.so.conf");
         STRV_FOREACH(dir, b->config_dirs) {
                 r = try_directory(b, *dir, name, ret, ret_error);
                 if (r < 0)
@@ -635,7 +622,7 @@ static int add_needed(Bundle *b, Objects *objects, size_t who, const char *name,
 
         r = find_library(b, objects, who, name, &found, ret_error);
         if (r == 0)
-                r = bundle_fail(ret_error, -ENOENT, "'%s' needs the library '%s', which is in none of the loader's directories: install the "
+                r = sentence(ret_error, -ENOENT, "'%s' needs the library '%s', which is in none of the loader's directories: install the "
                                 "package that has it.", objects->items[who].path, name);
         if (r > 0)
                 r = add_file(b, found.path, found.tree_path);
@@ -652,10 +639,10 @@ static int add_interpreter(Bundle *b, const char *program, const char *interpret
         int r;
 
         if (interpreter[0] != '/')
-                return bundle_fail(ret_error, -EBADMSG, "'%s' has the loader '%s', which is no absolute path.", program, interpreter);
+                return sentence(ret_error, -EBADMSG, "'%s' has the loader '%s', which is no absolute path.", program, interpreter);
         r = add_file(b, interpreter, NULL);
         if (is_absence(r))
-                return bundle_fail(ret_error, -ENOENT, "'%s' needs the loader '%s', which is not there: install the package that has it.",
+                return sentence(ret_error, -ENOENT, "'%s' needs the loader '%s', which is not there: install the package that has it.",
                                    program, interpreter);
         if (r < 0)
                 return r;
@@ -679,7 +666,7 @@ static int add_program(Bundle *b, const BundleItem *item, char **ret_error) {
 
         r = read_object(b, item->source, &e, ret_error);
         if (r == -ENOEXEC)
-                return bundle_fail(ret_error, r, "'%s' is not an ELF program of this machine.", item->source);
+                return sentence(ret_error, r, "'%s' is not an ELF program of this machine.", item->source);
         if (r < 0)
                 return r;
         b->machine = e->machine;
@@ -713,7 +700,7 @@ static int add_item(Bundle *b, const BundleItem *item, char **ret_error) {
         if (is_absence(fd) && item->kind & BUNDLE_OPTIONAL)
                 return add_input(b, INPUT_ABSENT, item->source);
         if (is_absence(fd))
-                return bundle_fail(ret_error, -ENOENT, "'%s%s' does not exist: install the package that has it.", layout_root(), item->source);
+                return sentence(ret_error, -ENOENT, "'%s%s' does not exist: install the package that has it.", layout_root(), item->source);
         if (fd < 0)
                 return fd;
         if (kind == BUNDLE_PROGRAM || kind == BUNDLE_LIBRARIES) {
@@ -743,12 +730,12 @@ int bundle_resolve(const BundleItem *items, Bundle **ret, char **ret_error) {
                 return -ENOMEM;
         b->root_fd = bundle_open_root();
         if (b->root_fd < 0)
-                return bundle_fail(ret_error, b->root_fd, "Cannot open '%s': %s.", layout_root(), strerrordesc_np(-b->root_fd));
+                return sentence_errno(ret_error, b->root_fd, "Cannot open '%s'", layout_root());
         for (const BundleItem *i = items; i->source; i++) {
                 r = add_item(b, i, &error);
                 if (r < 0)
-                        return error ? bundle_fail(ret_error, r, "%s", error)
-                                     : bundle_fail(ret_error, r, "Cannot collect what '%s' needs: %s.", i->source, strerrordesc_np(-r));
+                        return error ? sentence(ret_error, r, "%s", error)
+                                     : sentence_errno(ret_error, r, "Cannot collect what '%s' needs", i->source);
         }
         qsort(b->entries, b->n_entries, sizeof(BundleEntry), compare_entries);
         *ret = TAKE_PTR(b);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sentence.h"
 #include "base/str.h"
 #include "layout/layout.h"
 #include "store/store.h"
@@ -78,17 +79,15 @@ const char *store_error(Store *s) {
         return s->error ?: "Out of memory.";
 }
 
-/* Remembers the sentence (owned) for store_error() and returns r. */
-static int fail(Store *s, int r, char *sentence) {
-        free(s->error);
-        s->error = sentence;
-        return r;
+static int fail_oom(Store *s) {
+        free(TAKE_PTR(s->error));
+        return -ENOMEM;
 }
 
 static int fail_damaged(Store *s, const char *why) {
-        return fail(s, -EUCLEAN, strf("The database '%s' is damaged or not Inferno's (%s): stop all VMs and move it away together with its "
+        return sentence(&s->error, -EUCLEAN, "The database '%s' is damaged or not Inferno's (%s): stop all VMs and move it away together with its "
                                       "-wal and -shm; a new one is made at the next start, and the VMs get new addresses and user IDs.",
-                                      s->path, why));
+                                      s->path, why);
 }
 
 /* The errno that a failed call of SQLite stands for, and a sentence with the remedy. */
@@ -98,11 +97,11 @@ static int fail_sqlite(Store *s, int rc) {
 
         switch (rc & 0xff) {
         case SQLITE_NOMEM:
-                return fail(s, -ENOMEM, NULL);
+                return fail_oom(s);
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
-                return fail(s, -EBUSY, strf("The database '%s' has been locked by another process for more than %d s: see which "
-                                            "(fuser '%s'), and try again.", s->path, BUSY_TIMEOUT_MSEC / 1000, s->path));
+                return sentence(&s->error, -EBUSY, "The database '%s' has been locked by another process for more than %d s: see which "
+                                            "(fuser '%s'), and try again.", s->path, BUSY_TIMEOUT_MSEC / 1000, s->path);
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
         case SQLITE_ERROR:      /* all statements are ours: what does not compile does not find its table or column */
@@ -120,12 +119,9 @@ static int fail_sqlite(Store *s, int rc) {
                 break;
         default:
                 if (e <= 0)
-                        return fail(s, -EIO, strf("The database '%s' cannot be used: %s.", s->path, why));
+                        return sentence(&s->error, -EIO, "The database '%s' cannot be used: %s.", s->path, why);
         }
-        return fail(s, -e, strf("The database '%s' cannot be used: %s%s.", s->path, strerrordesc_np(e) ?: why,
-                                e == ENOSPC || e == EDQUOT ? ". Make room on its file system" :
-                                e == EROFS ? ". Make its file system writable" :
-                                e == EACCES ? ". This needs root" : ""));
+        return sentence_errno(&s->error, -e, "The database '%s' cannot be used", s->path);
 }
 
 /* Prepares one statement and binds its parameters: "s" const char *, "i" int64_t, one letter each. */
@@ -164,9 +160,9 @@ static int step(Store *s, sqlite3_stmt *st) {
         if (rc == SQLITE_DONE)
                 return 0;
         if (rc == SQLITE_CONSTRAINT_FOREIGNKEY)
-                return fail(s, -ENOENT, strf("The VM is not in the database '%s'.", s->path));
+                return sentence(&s->error, -ENOENT, "The VM is not in the database '%s'.", s->path);
         if ((rc & 0xff) == SQLITE_CONSTRAINT)
-                return fail(s, -EEXIST, strf("The database '%s' refuses the row: %s.", s->path, sqlite3_errmsg(s->db)));
+                return sentence(&s->error, -EEXIST, "The database '%s' refuses the row: %s.", s->path, sqlite3_errmsg(s->db));
         return fail_sqlite(s, rc);
 }
 
@@ -218,14 +214,14 @@ static int query_strv(Store *s, char ***ret, const char *sql) {
                 return r;
         v = calloc(1, sizeof(char *));
         if (!v)
-                return fail(s, -ENOMEM, NULL);
+                return fail_oom(s);
         while ((r = step(s, st)) > 0) {
                 const char *text = (const char *) sqlite3_column_text(st, 0);
                 char *copy = text ? strdup(text) : NULL, **w = copy ? reallocarray(v, n + 2, sizeof(char *)) : NULL;
 
                 if (!w) {
                         free(copy);
-                        r = fail(s, -ENOMEM, NULL);
+                        r = fail_oom(s);
                         break;
                 }
                 v = w;
@@ -260,8 +256,8 @@ static int get_schema(Store *s, int64_t *ret) {
 
 static int check_schema(Store *s, int64_t version) {
         if (version > SCHEMA_VERSION)
-                return fail(s, -EPROTO, strf("The database '%s' was written by a newer Inferno (schema %lld, this one knows %d): install that "
-                                             "version again.", s->path, (long long) version, (int) SCHEMA_VERSION));
+                return sentence(&s->error, -EPROTO, "The database '%s' was written by a newer Inferno (schema %lld, this one knows %d): install that "
+                                             "version again.", s->path, (long long) version, (int) SCHEMA_VERSION);
         if (version < 0)
                 return fail_damaged(s, "impossible schema version");
         return 0;
@@ -275,10 +271,10 @@ static int migrate(Store *s, const char *dir) {
 
         lock_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (lock_fd < 0)
-                return fail(s, negative_errno(), strf("Cannot open '%s': %s.", dir, strerrordesc_np(errno)));
+                return sentence_errno(&s->error, negative_errno(), "Cannot open '%s'", dir);
         while (flock(lock_fd, LOCK_EX) < 0)
                 if (errno != EINTR)
-                        return fail(s, negative_errno(), strf("Cannot lock '%s': %s.", dir, strerrordesc_np(errno)));
+                        return sentence_errno(&s->error, negative_errno(), "Cannot lock '%s'", dir);
 
         r = run(s, "PRAGMA journal_mode=WAL", "");
         if (r < 0)
@@ -319,15 +315,15 @@ static int create(Store *s, const char *dir) {
         if (r >= 0)
                 r = mkdir_parents_at(AT_FDCWD, dir, 0711);
         if (r < 0)
-                return fail(s, r, strf("Cannot make the directory '%s': %s.", dir, strerrordesc_np(-r)));
+                return sentence_errno(&s->error, r, "Cannot make the directory '%s'", dir);
         if (lstat(s->path, &st) < 0 && errno == ENOENT) {
                 fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
                 if (fd < 0 && errno != EEXIST)
-                        return fail(s, negative_errno(), strf("Cannot make the database '%s': %s.", s->path, strerrordesc_np(errno)));
+                        return sentence_errno(&s->error, negative_errno(), "Cannot make the database '%s'", s->path);
                 return 0;
         }
         if (!S_ISREG(st.st_mode))
-                return fail(s, -EUCLEAN, strf("The database '%s' is no regular file: move it away.", s->path));
+                return sentence(&s->error, -EUCLEAN, "The database '%s' is no regular file: move it away.", s->path);
         return 0;
 }
 
@@ -345,8 +341,7 @@ static int open_database(Store *s, const char *dir) {
         if (sqlite3_db_readonly(s->db, "main") != 0) {
                 int e = access(s->path, W_OK) < 0 ? errno : EACCES;
 
-                return fail(s, -e, strf("The database '%s' cannot be written: %s%s.", s->path, strerrordesc_np(e),
-                                        e == EROFS ? ". Make its file system writable" : ". This needs root"));
+                return sentence_errno(&s->error, -e, "The database '%s' cannot be written", s->path);
         }
 
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
@@ -398,7 +393,7 @@ Store *store_free(Store *s) {
 }
 
 static int fail_no_vm(Store *s, const char *vm) {
-        return fail(s, -ENOENT, strf("VM '%s' is not in the database '%s'.", vm, s->path));
+        return sentence(&s->error, -ENOENT, "VM '%s' is not in the database '%s'.", vm, s->path);
 }
 
 /* The lowest number from `first` on that the column does not have; the column must have a unique index. */
@@ -422,8 +417,8 @@ static int vm_assign_uid(Store *s, const char *vm, int64_t first, int64_t count,
         if (r < 0)
                 return r;
         if (uid - first >= count)
-                return fail(s, -EDQUOT, strf("No user ID is left for VM '%s': all %lld from %lld on are taken. Widen UIDRange= in inferno.conf.",
-                                             vm, (long long) count, (long long) first));
+                return sentence(&s->error, -EDQUOT, "No user ID is left for VM '%s': all %lld from %lld on are taken. Widen UIDRange= in inferno.conf.",
+                                             vm, (long long) count, (long long) first);
         r = run(s, "INSERT INTO vms (name, uid, created_usec) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET uid = excluded.uid",
                 "sii", vm, uid, (int64_t) now_usec());
         if (r < 0)
@@ -486,8 +481,8 @@ static int network_assign(Store *s, const char *vm, int64_t subnets, int64_t *re
         if (r < 0)
                 return r;
         if (subnet >= subnets)
-                return fail(s, -EDQUOT, strf("No subnet is left for VM '%s': all %lld are taken. Give Network= in inferno.conf a larger range.",
-                                             vm, (long long) subnets));
+                return sentence(&s->error, -EDQUOT, "No subnet is left for VM '%s': all %lld are taken. Give Network= in inferno.conf a larger range.",
+                                             vm, (long long) subnets);
         r = run(s, "INSERT INTO network_state (vm, subnet) VALUES (?, ?) ON CONFLICT (vm) DO UPDATE SET subnet = excluded.subnet",
                 "si", vm, subnet);
         if (r < 0)
@@ -521,7 +516,7 @@ int store_network_get(Store *s, const char *vm, unsigned *ret_index) {
 
         r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
         if (r < 0)
-                return r == -ENOENT ? fail(s, r, strf("VM '%s' has no address in the database '%s'.", vm, s->path)) : r;
+                return r == -ENOENT ? sentence(&s->error, r, "VM '%s' has no address in the database '%s'.", vm, s->path) : r;
         *ret_index = (unsigned) subnet;
         return 0;
 }
@@ -538,7 +533,7 @@ static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {
         const char *ulid = (const char *) sqlite3_column_text(st, 0), *digest = (const char *) sqlite3_column_text(st, 1);
 
         if (!ulid || !digest)
-                return fail(s, -ENOMEM, NULL);
+                return fail_oom(s);
         /* The table's CHECKs hold the lengths, but a damaged file need not hold its CHECKs. */
         if (strlen(ulid) != sizeof(ret->ulid) - 1 || strlen(digest) != sizeof(ret->digest) - 1)
                 return fail_damaged(s, "a version of impossible length");
@@ -565,7 +560,7 @@ int store_version_find(Store *s, const char *vm, const char *digest, StoreVersio
         if (r < 0)
                 return r;
         if (r == 0)
-                return fail(s, -ENOENT, strf("VM '%s' has no such version in the database '%s'.", vm, s->path));
+                return sentence(&s->error, -ENOENT, "VM '%s' has no such version in the database '%s'.", vm, s->path);
         return read_version(s, st, ret);
 }
 
@@ -583,7 +578,7 @@ int store_version_list(Store *s, const char *vm, StoreVersion **ret, size_t *ret
                 StoreVersion *slot = GREEDY_APPEND(v, n);
 
                 if (!slot)
-                        return fail(s, -ENOMEM, NULL);
+                        return fail_oom(s);
                 r = read_version(s, st, slot);
                 if (r < 0)
                         return r;
@@ -622,7 +617,7 @@ static int read_image(Store *s, sqlite3_stmt *st, StoreImage *ret) {
 
                 *fields[k] = text ? strdup(text) : NULL;
                 if (!*fields[k])
-                        return fail(s, -ENOMEM, NULL);
+                        return fail_oom(s);
         }
         *ret = i;
         i = (StoreImage) {};
@@ -640,7 +635,7 @@ int store_image_get(Store *s, const char *reference, StoreImage *ret) {
         if (r < 0)
                 return r;
         if (r == 0)
-                return fail(s, -ENOENT, strf("Image '%s' is not in the database '%s'.", reference, s->path));
+                return sentence(&s->error, -ENOENT, "Image '%s' is not in the database '%s'.", reference, s->path);
         return read_image(s, st, ret);
 }
 
@@ -662,7 +657,7 @@ int store_image_list(Store *s, StoreImage **ret, size_t *ret_n) {
         while ((r = step(s, st)) > 0) {
                 StoreImage *slot = GREEDY_APPEND(v, n);
 
-                r = slot ? read_image(s, st, slot) : fail(s, -ENOMEM, NULL);
+                r = slot ? read_image(s, st, slot) : fail_oom(s);
                 if (r < 0)
                         break;
                 n++;

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "base/copy.h"
 #include "base/fd.h"
 #include "base/sha256.h"
+#include "base/sentence.h"
 #include "base/str.h"
 #include "layout/layout.h"
 #include "version/upper.h"
@@ -24,18 +24,6 @@
 #define FEATURES_PERSISTENT FEATURES ",has_journal,metadata_csum,64bit,resize_inode"
 
 static const char *const mkfs_paths[] = { "/usr/sbin/mke2fs", "/sbin/mke2fs" };
-
-_printf_(3, 4) static int fail(char **ret_error, int r, const char *format, ...) {
-        va_list ap;
-
-        if (ret_error) {
-                va_start(ap, format);
-                if (vasprintf(ret_error, format, ap) < 0)
-                        *ret_error = NULL;
-                va_end(ap);
-        }
-        return r;
-}
 
 static uint64_t whole_mib(uint64_t size) {
         return (MAX(size, MIB(1)) + MIB(1) - 1) / MIB(1) * MIB(1);
@@ -64,6 +52,17 @@ static char *template_name(uint64_t size, bool persistent, const struct stat *mk
         sha256_update_string(&h, recipe);
         sha256_finish_hex(&h, hex);
         return strf("ext4-%llu-%s-%.16s.img", (unsigned long long) size, persistent ? "persistent" : "ephemeral", hex);
+}
+
+/* What a program said last, in place. */
+static const char *last_line(char *text) {
+        size_t n = strlen(text);
+        char *newline;
+
+        while (n > 0 && text[n - 1] == '\n')
+                text[--n] = 0;
+        newline = strrchr(text, '\n');
+        return newline ? newline + 1 : n > 0 ? text : "it did not say why";
 }
 
 /* Runs mke2fs on a file; what it had to say against it goes into the error. */
@@ -96,7 +95,7 @@ static int run_mkfs(const char *mkfs, const char *path, bool persistent, char **
                 r = -posix_spawn(&pid, mkfs, &actions, NULL, (char **) argv, (char **) envp);
         (void) posix_spawn_file_actions_destroy(&actions);
         if (r < 0)
-                return fail(ret_error, r, "Cannot run '%s': %s.", mkfs, strerrordesc_np(-r));
+                return sentence_errno(ret_error, r, "Cannot run '%s'", mkfs);
         write_fd = safe_close(write_fd);
         n = read_full(read_fd, text, sizeof(text) - 1);
         read_fd = safe_close(read_fd);
@@ -106,10 +105,9 @@ static int run_mkfs(const char *mkfs, const char *path, bool persistent, char **
         if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
                 return 0;
         text[MAX(n, (ssize_t) 0)] = 0;
-        for (char *p = text; *p; p++)
-                if ((unsigned char) *p < ' ')
-                        *p = ' ';
-        return fail(ret_error, -EIO, "'%s' failed to make a file system in '%s': %s", mkfs, path, text);
+        if (strstr(text, strerror(ENOSPC)))
+                return sentence_errno(ret_error, -ENOSPC, "Cannot make a file system in '%s'", path);
+        return sentence(ret_error, -EIO, "'%s' cannot make a file system in '%s': %s", mkfs, path, last_line(text));
 }
 
 /* Makes the template durable, and then gives it its name. mke2fs reserves blocks for what it would zero; the clone of its file
@@ -152,7 +150,7 @@ static int open_template(const UpperSpec *spec, uint64_t size, char **ret_error)
 
         mkfs = find_mkfs(&mkfs_stat);
         if (!mkfs)
-                return fail(ret_error, -ENOPKG, "No mkfs.ext4 is there to make a writable layer with: install e2fsprogs.");
+                return sentence(ret_error, -ENOPKG, "No mkfs.ext4 is there to make a writable layer with: install e2fsprogs.");
         name = template_name(size, spec->persistent, &mkfs_stat);
         if (!dir || !name)
                 return -ENOMEM;
@@ -215,7 +213,7 @@ static int adopt_kept_layer(const UpperSpec *spec, uint64_t size, int vm_fd, con
         if (!S_ISREG(st.st_mode))
                 return -EBADF;
         if ((uint64_t) st.st_size > size)
-                return fail(ret_error, -EOVERFLOW, "RootSize= of VM '%s' is %llu MiB, but its writable layer has %llu MiB already and cannot shrink: set it "
+                return sentence(ret_error, -EOVERFLOW, "RootSize= of VM '%s' is %llu MiB, but its writable layer has %llu MiB already and cannot shrink: set it "
                             "back, or remove '%s" LAYOUT_VMS_DIR "/%s/%s' and lose what is in it.", spec->vm,
                             (unsigned long long) (size / MIB(1)), (unsigned long long) st.st_size / MIB(1), layout_root(), spec->vm, name);
         if ((uint64_t) st.st_size < size && ftruncate(fd, (off_t) size) < 0)
@@ -256,11 +254,12 @@ int upper_prepare(const UpperSpec *spec, int root_fd, char **ret_error) {
         int r;
 
         r = spec->persistent ? prepare_kept(spec, size, root_fd, &error) : make_layer(spec, size, root_fd, JAIL_UPPER, &error);
-        if (r < 0)
-                return error ? fail(ret_error, r, "%s", error)
-                             : fail(ret_error, r, "Cannot make the writable layer of VM '%s' below '%s" LAYOUT_STATE_DIR "': %s.%s", spec->vm, layout_root(),
-                                    strerrordesc_np(-r), r == -ENOSPC ? " Make room on its file system." : "");
-        return 0;
+        if (r >= 0)
+                return 0;
+        if (error)
+                return sentence(ret_error, r, "%s", error);
+        return sentence_errno(ret_error, r, "Cannot make the writable layer of VM '%s' below '%s" LAYOUT_STATE_DIR "'",
+                              spec->vm, layout_root());
 }
 
 int upper_remove(const char *vm) {

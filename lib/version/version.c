@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/sentence.h"
 #include "base/str.h"
 #include "layout/layout.h"
 #include "version/version.h"
@@ -23,18 +23,6 @@
 #define KILN_PID JAIL_KILN ".pid"       /* as both jailers name it */
 
 enum { MANIFEST_SIZE_MAX = 64 * 1024 };
-
-_printf_(3, 4) static int fail(char **ret_error, int r, const char *format, ...) {
-        va_list ap;
-
-        if (ret_error) {
-                va_start(ap, format);
-                if (vasprintf(ret_error, format, ap) < 0)
-                        *ret_error = NULL;
-                va_end(ap);
-        }
-        return r;
-}
 
 /* Opens a directory of an absolute path of the host that only root writes to. */
 static int open_directory(char *path_consume) {
@@ -228,7 +216,7 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
 
         r = link_tree(spec->tree_fd, root_fd);
         if (r < 0)
-                return fail(ret_error, r, "Cannot put programs and libraries into the jail: %s.", strerrordesc_np(-r));
+                return sentence_errno(ret_error, r, "Cannot put programs and libraries into a jail below '%s" LAYOUT_VMS_DIR "'", layout_root());
         for (size_t i = 0; i < spec->n_files; i++) {
                 const VersionFile *f = spec->files + i;
 
@@ -237,7 +225,8 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
                 else
                         r = write_file_atomic_at(root_fd, f->name, f->content, strlen(f->content), 0444, 0);
                 if (r < 0)
-                        return fail(ret_error, r, "Cannot put '%s' into the jail as '%s': %s.", f->source ?: "a configuration", f->name, strerrordesc_np(-r));
+                        return sentence_errno(ret_error, r, "Cannot put '%s' into a jail below '%s" LAYOUT_VMS_DIR "'", f->source ?: f->name,
+                                              layout_root());
         }
         return 0;
 }
@@ -277,20 +266,20 @@ int version_build(Store *store, const VersionSpec *spec, char **ret_error) {
 
         vm_fd = open_or_make_directory(layout_vm_dir(spec->vm), 0700);
         if (vm_fd < 0)
-                return fail(ret_error, vm_fd, "Cannot make '%s" LAYOUT_VMS_DIR "/%s': %s.", layout_root(), spec->vm, strerrordesc_np(-vm_fd));
+                return sentence_errno(ret_error, vm_fd, "Cannot make '%s" LAYOUT_VMS_DIR "/%s'", layout_root(), spec->vm);
         kiln_fd = open_or_make_directory(TAKE_PTR(kiln_dir), 0711);
         if (kiln_fd < 0)
-                return fail(ret_error, kiln_fd, "Cannot make '%s" LAYOUT_VMS_DIR "/" JAIL_KILN "': %s.", layout_root(), strerrordesc_np(-kiln_fd));
+                return sentence_errno(ret_error, kiln_fd, "Cannot make '%s" LAYOUT_VMS_DIR "/" JAIL_KILN "'", layout_root());
         r = build_at(spec, vm_fd, kiln_fd, &error);
         if (r < 0) {
                 (void) remove_tree_at(vm_fd, STAGING);
                 if (error)
-                        return fail(ret_error, r, "%s", error);
-                return fail(ret_error, r, "Cannot build a version of VM '%s' below '%s" LAYOUT_VMS_DIR "': %s.%s", spec->vm, layout_root(),
-                            strerrordesc_np(-r), r == -ENOSPC ? " Make room on its file system." : "");
+                        return sentence(ret_error, r, "%s", error);
+                return sentence_errno(ret_error, r, "Cannot build a version of VM '%s' below '%s" LAYOUT_VMS_DIR "'", spec->vm,
+                                      layout_root());
         }
         r = store_version_add(store, spec->vm, spec->ulid, spec->digest, spec->image_digest);
-        return r < 0 ? fail(ret_error, r, "%s", store_error(store)) : 0;
+        return r < 0 ? sentence(ret_error, r, "%s", store_error(store)) : 0;
 }
 
 /* 1: it is the entry that the line describes, and nobody but us could have written to it. */
