@@ -382,6 +382,60 @@ static int prune_temporary(Cleanup *c, int dir_fd, const char *name, void *userd
         return (startswith(name, ".#") || startswith(name, ".tmp")) && is_stale(dir_fd, name) ? remove_tree_at(dir_fd, name) : 0;
 }
 
+/* The initramfs files that a symlink of a VM names. */
+static char **used_initramfs(char *const *vms) {
+        char **used = calloc(1, sizeof(char *));
+
+        STRV_FOREACH(vm, vms) {
+                _cleanup_free_ char *link = layout_vm_initramfs(*vm);
+                char target[256];
+                ssize_t n;
+
+                n = link ? readlink(link, target, sizeof(target) - 1) : -1;
+                if (n < 0 && link && (errno == ENOENT || errno == ENOTDIR))
+                        continue;
+                target[MAX(n, (ssize_t) 0)] = 0;
+                /* Not knowing what is used is no reason to remove it. */
+                if (n < 0 || !used || strv_extend(&used, strrchr(target, '/') ? strrchr(target, '/') + 1 : target) < 0)
+                        return strv_free(used);
+        }
+        return used;
+}
+
+static int prune_initramfs_file(Cleanup *c, int dir_fd, const char *name, void *userdata) {
+        char *const *used = userdata;
+
+        if (!endswith(name, ".cpio") || strv_contains(used, name))
+                return 0;
+        return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? negative_errno() : 0;
+}
+
+/* Versions have links of their own to them. Under the lock that inferno-initramfs shares with its like from looking for a file until the symlink
+ * to it is there. */
+static void prune_initramfs(Cleanup *c, char *const *vms) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_INITRAMFS_DIR);
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_strv_ char **used = NULL;
+
+        fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (fd < 0) {
+                if (!path || errno != ENOENT)
+                        note(c, log_error_errno(path ? errno : ENOMEM, "Cannot open '%s': %m", path ?: LAYOUT_INITRAMFS_DIR));
+                return;
+        }
+        if (flock(fd, LOCK_EX) < 0) {
+                note(c, log_error_errno(errno, "Cannot lock '%s': %m", path));
+                return;
+        }
+        used = used_initramfs(vms);
+        if (!used) {
+                note(c, log_error_errno(EIO, "Cannot find out which files in '%s' are used, keeping all.", path));
+                return;
+        }
+        for_each_name(c, LAYOUT_INITRAMFS_DIR, false, prune_initramfs_file, used);
+        for_each_name(c, LAYOUT_INITRAMFS_DIR, true, prune_temporary, NULL);
+}
+
 static void prune_templates(Cleanup *c) {
         _cleanup_definition_errors_ DefinitionErrors errors = {};
         _cleanup_(definition_set_freep) DefinitionSet *set = NULL;
@@ -428,8 +482,10 @@ int cleanup_prune(unsigned keep) {
                 if (dir)
                         for_each_name(&c, dir, true, prune_temporary, NULL);
         }
-        if (c.store)
+        if (vms) {
                 prune_orphans(&c);
+                prune_initramfs(&c, vms);
+        }
         prune_templates(&c);
         r = bundle_prune();
         if (r < 0)

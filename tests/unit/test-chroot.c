@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -281,10 +282,10 @@ static void test_leftovers(void **state) {
         assert_ok(symlinkat(victim, fd, "kiln"));
         assert_ok(mkdirat(fd, "plant", 0));
         assert_ok(mkdirat(fd, "new\nline", 0700));
-        /* Deeper than there are file descriptors. */
+        /* Deeper than remove_tree_at() has directories open at once. */
         assert_ok(mkdirat(fd, "deep", 0700));
         deep = openat(fd, "deep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        for (int i = 0; i < 3000; i++) {
+        for (int i = 0; i < 500; i++) {
                 assert_ok(mkdirat(deep, "d", 0700));
                 k = openat(deep, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 assert_ok(k);
@@ -640,6 +641,7 @@ static void test_prune(void **state) {
         /* The oldest is current again: it stays beside the two newest. */
         f->definition.memory -= MIB(4);
         assert_string_equal(prepare(f).ulid, p[0].ulid);
+        put_text(LAYOUT_INITRAMFS_DIR "/2222.cpio", "of no VM");
         /* One whose row was never written, or already removed. */
         assert_ok(store_version_remove(f->store, p[3].ulid));
         assert_ok(mkdir(orphan, 0700));
@@ -653,7 +655,114 @@ static void test_prune(void **state) {
         assert_false(exists(layout_version_dir(p[1].ulid)) || exists(layout_version_dir(p[3].ulid)) || exists(strdup(orphan)) ||
                      exists(strdup(old_template)));
         assert_true(exists(layout_version_dir(p[0].ulid)));
+        assert_false(exists(layout_path(LAYOUT_INITRAMFS_DIR "/2222.cpio")));
+        assert_true(exists(layout_path(LAYOUT_INITRAMFS_DIR "/1111.cpio")));
         assert_false(prepare(f).built);
+}
+
+/* State on a file system of its own, of `size` bytes; the caller puts what was in it there again. */
+static bool mount_state(const char *options, unsigned long flags) {
+        static bool entered = false;
+        _cleanup_free_ char *path = layout_path(LAYOUT_STATE_DIR);
+
+        if (!entered && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)) {
+                print_message("needs root for a mount namespace\n");
+                return false;
+        }
+        entered = true;
+        assert_ok(mount("tmpfs", path, "tmpfs", flags, options));
+        return true;
+}
+
+static void unmount_state(void) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_STATE_DIR);
+
+        assert_ok(umount2(path, MNT_DETACH));
+}
+
+static int try_put_state(Fixture *f, char **ret_error) {
+        unsigned index;
+        int r;
+
+        put_initramfs(VM, "1111");
+        put_text(LAYOUT_IMAGES_DIR "/rootfs/a.squashfs", "squashfs");
+        r = store_open(&f->store, ret_error);
+        if (r < 0)
+                return r;
+        r = store_vm_ensure(f->store, VM, f->site.uid_base, f->site.uid_count, &index);
+        if (r >= 0)
+                r = store_network_ensure(f->store, VM, 1000, &index);
+        if (r < 0)
+                *ret_error = strdup(store_error(f->store));
+        return r;
+}
+
+static void put_state(Fixture *f) {
+        _cleanup_free_ char *error = NULL;
+
+        if (try_put_state(f, &error) < 0)
+                fail_msg("%s", error);
+}
+
+static void test_mount_options(void **state) {
+        Fixture *f = *state;
+
+        f->store = store_free(f->store);
+        if (!mount_state(NULL, MS_NODEV))
+                skip();
+        put_state(f);
+        assert_refused(f, EOPNOTSUPP, "'nodev'");
+        f->store = store_free(f->store);
+        unmount_state();
+        assert_true(mount_state(NULL, MS_NOEXEC));
+        put_state(f);
+        assert_refused(f, EOPNOTSUPP, "'noexec'");
+        f->store = store_free(f->store);
+        unmount_state();
+}
+
+/* However much room there is, a start works or says that there is none, and leaves nothing that counts. */
+static void test_no_space(void **state) {
+        Fixture *f = *state;
+        unsigned n_refused = 0, n_without_store = 0;
+
+        f->store = store_free(f->store);
+        f->definition.root_size = MIB(8);
+        for (unsigned pages = 12; pages < 90; pages += 2) {
+                _cleanup_free_ char *size = strf("size=%uk", pages * 4), *error = NULL;
+                _cleanup_free_ StoreVersion *versions = NULL;
+                Preparation p;
+                size_t n;
+                int r;
+
+                f->definition.root = pages % 4 ? ROOT_PERSISTENT : ROOT_EPHEMERAL;
+                if (!mount_state(size, 0))
+                        skip();
+                r = try_put_state(f, &error);
+                if (r < 0)
+                        n_without_store++;
+                else
+                        r = prepare_vm(f->store, &f->in, &p, &error);
+                if (r < 0) {
+                        _cleanup_free_ char *path = layout_path(LAYOUT_STATE_DIR);
+
+                        n_refused++;
+                        if (r != -ENOSPC || !strstr(error, "Make room"))
+                                fail_msg("%u KiB: %s", pages * 4, error);
+                        assert_ok(mount(NULL, path, NULL, MS_REMOUNT, "size=64m"));
+                        f->store = store_free(f->store);
+                        put_state(f);
+                        assert_ok(store_version_list(f->store, VM, &versions, &n));
+                        for (size_t i = 0; i < n; i++)
+                                assert_int_equal(version_is_intact(VM, versions[i].ulid), 1);
+                        p = prepare(f);
+                }
+                assert_int_equal(version_is_intact(VM, p.ulid), 1);
+                f->store = store_free(f->store);
+                unmount_state();
+        }
+        print_message("%u sizes were too small, %u of them for the database\n", n_refused, n_without_store);
+        assert_true(n_without_store > 0 && n_refused > n_without_store + 5);
 }
 
 /* The cost of the usual case: an unchanged definition. */
@@ -678,7 +787,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_jail), TEST(test_reuse), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
                 TEST(test_running), TEST(test_concurrent), TEST(test_killed), TEST(test_stopped), TEST(test_gone), TEST(test_prune),
-                TEST(test_cost),
+                TEST(test_mount_options), TEST(test_no_space), TEST(test_cost),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
