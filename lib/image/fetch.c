@@ -12,6 +12,7 @@
 #include "image/error.h"
 #include "image/skopeo.h"
 #include "image/work.h"
+#include "layout/layout.h"
 
 enum {
         INDEX_DEPTH_MAX = 4,
@@ -121,8 +122,8 @@ static int run(Work *w, Args *a, size_t output_max, char **ret_output, size_t *r
 
 static void add_common_args(const Work *w, Args *a, const char *command) {
         add_args(a, "skopeo", "--override-os", "linux", "--override-arch", w->architecture, "--tmpdir", w->scratch, command, "--retry-times", "2", NULL);
-        if (w->site->auth_file)
-                add_args(a, "--authfile", w->site->auth_file, NULL);
+        if (w->auth_file)
+                add_args(a, "--authfile", w->auth_file, NULL);
 }
 
 /* Into the store's blobs. *ret_document is the manifest as skopeo has written it. */
@@ -161,6 +162,11 @@ static int make_scratch(Work *w, char **ret_error) {
         w->scratch = strf("%s/%s", w->images_path, name);
         if (!name || !w->scratch)
                 return -ENOMEM;
+        if (w->site->auth_file && !w->auth_file) {
+                w->auth_file = layout_path(w->site->auth_file);
+                if (!w->auth_file)
+                        return -ENOMEM;
+        }
         if (strchr(w->scratch, ':'))
                 return image_error(ret_error, -EINVAL, "skopeo cannot write below %s: the path has a colon", w->images_path);
         /* What a killed one left, whole blobs apart, which have their names already. */

@@ -14,6 +14,7 @@ void work_done(Work *w) {
         free(w->reference);
         free(w->images_path);
         free(w->scratch);
+        free(w->auth_file);
         if (w->layers_fd != w->blobs_fd)
                 safe_close(w->layers_fd);
         safe_close(w->images_fd);

@@ -27,7 +27,8 @@ typedef struct Work {
         OciDocument manifest;
         OciConfig config;
 
-        char *scratch;                  /* skopeo's, for the progress */
+        char *scratch;                  /* folder of skopeo's that is being filled */
+        char *auth_file;                /* the site's, with layout_root() */
 } Work;
 
 void work_done(Work *w);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Images in the local store: pulled, and flattened to one read-only file each. inferno-image(8). */
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/exit-codes.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "definition/definition.h"
+#include "helpers/program.h"
+#include "image/image.h"
+#include "store/store.h"
+
+static const char usage[] =
+        "inferno-image [OPTIONS…] ensure VM | pull REFERENCE | list | inspect REFERENCE | rm REFERENCE\n"
+        "\n"
+        "Gets images, and makes of each one read-only file that virtual machines boot from.\n"
+        "\n"
+        "  ensure VM          Have the image of the VM's definition in the store, by its Pull= policy.\n"
+        "  pull REFERENCE     Get an image, or look whether it has changed where it comes from.\n"
+        "  list               Print the images of the store.\n"
+        "  inspect REFERENCE  Print what is known of an image of the store, as JSON.\n"
+        "  rm REFERENCE       Remove an image, and what of it no other image needs.\n"
+        "\n"
+        "REFERENCE is a name as docker reads it (\"nginx\", \"quay.io/org/app:1.2\"), docker://NAME, oci:/PATH[:NAME], oci-archive:/PATH,\n"
+        "docker-archive:/PATH, containers-storage:NAME or docker-daemon:NAME.\n"
+        "\n"
+        "      --root=DIR   Work below DIR instead of /\n"
+        "  -h, --help       Show this help\n"
+        "      --version    Show the version\n"
+        "\n"
+        "See inferno-image(8).\n";
+
+/* How often progress becomes a line where nobody watches a terminal. */
+#define PROGRESS_SEC 10
+
+typedef struct Context {
+        SiteConfig site;
+        Store *store;
+} Context;
+
+static void context_done(Context *c) {
+        c->store = store_free(c->store);
+        site_config_done(&c->site);
+}
+#define _cleanup_context_ _cleanup_(context_done)
+
+static int context_open(Context *c) {
+        _cleanup_definition_errors_ DefinitionErrors errors = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = site_config_load(&c->site, &errors);
+        if (r < 0) {
+                definition_errors_log(&errors, r);
+                return EXIT_BAD_DEFINITION;
+        }
+        r = store_open(&c->store, &error);
+        if (r < 0)
+                log_error("%s", error ?: "Out of memory.");
+        return r;
+}
+
+/* On a terminal progress is one line that changes, in a log one now and then. */
+static void notify(ImageNotice kind, const char *text, void *userdata) {
+        static bool line_open;
+        static struct timespec last;
+        struct timespec now;
+
+        if (kind == IMAGE_NOTICE_PROGRESS) {
+                if (isatty(STDERR_FILENO)) {
+                        fprintf(stderr, "\r\033[K%s", text);
+                        line_open = true;
+                        return;
+                }
+                (void) clock_gettime(CLOCK_MONOTONIC, &now);
+                if (last.tv_sec == 0)
+                        last = now;
+                if (now.tv_sec - last.tv_sec < PROGRESS_SEC)
+                        return;
+                last = now;
+        }
+        if (line_open) {
+                fputs("\r\033[K", stderr);
+                line_open = false;
+        }
+        if (kind == IMAGE_NOTICE_WARNING)
+                log_warning("%s", text);
+        else
+                log_info("%s", text);
+}
+
+static int finish(int r, const char *error) {
+        if (isatty(STDERR_FILENO))
+                fputs("\r\033[K", stderr);
+        if (r < 0)
+                log_error("%s", error ?: "Out of memory.");
+        return r;
+}
+
+static int get(Context *c, const char *reference, PullPolicy policy) {
+        _cleanup_image_config_ ImageConfig config = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = image_ensure(c->store, reference, policy, &c->site, notify, NULL, &config, &error);
+        return finish(r, error);
+}
+
+static int run_ensure(const char *vm) {
+        _cleanup_definition_errors_ DefinitionErrors errors = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+        _cleanup_context_ Context c = {};
+        int r;
+
+        r = context_open(&c);
+        if (r != 0)
+                return r;
+        r = definition_load(vm, &c.site, &d, &errors);
+        if (r == -ENOENT) {
+                log_error("There is no definition '%s.vm': put it into /etc/inferno/vms/.", vm);
+                return EXIT_NOT_FOUND;
+        }
+        if (r == -ERFKILL) {
+                log_error("The definition '%s.vm' is masked.", vm);
+                return EXIT_NOT_FOUND;
+        }
+        if (r < 0) {
+                definition_errors_log(&errors, r);
+                return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
+        }
+        r = get(&c, d->image, d->pull);
+        return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
+}
+
+static int run_pull(const char *reference) {
+        _cleanup_context_ Context c = {};
+        int r;
+
+        r = context_open(&c);
+        if (r != 0)
+                return r;
+        r = get(&c, reference, PULL_ALWAYS);
+        return r == -EINVAL ? EXIT_USAGE : r;
+}
+
+static int run_list(const char *argument) {
+        _cleanup_context_ Context c = {};
+        StoreImage *images;
+        size_t n;
+        int r;
+
+        r = context_open(&c);
+        if (r != 0)
+                return r;
+        r = store_image_list(c.store, &images, &n);
+        if (r < 0) {
+                log_error("%s", store_error(c.store));
+                return r;
+        }
+        printf("%-12s  %10s  %-16s  %s\n", "MANIFEST", "SIZE", "CREATED", "REFERENCE");
+        for (size_t i = 0; i < n; i++) {
+                const char *hex = startswith(images[i].manifest_digest, "sha256:") ?: images[i].manifest_digest;
+                time_t t = (time_t) (images[i].created_usec / USEC_PER_SEC);
+                char created[32] = "";
+                struct tm tm;
+
+                if (localtime_r(&t, &tm))
+                        (void) strftime(created, sizeof(created), "%Y-%m-%d %H:%M", &tm);
+                printf("%-12.12s  %6.1f MiB  %-16s  %s\n", hex, (double) images[i].size / (double) MIB(1), created, images[i].reference);
+                store_image_done(images + i);
+        }
+        free(images);
+        return 0;
+}
+
+static int run_inspect(const char *reference) {
+        _cleanup_free_ char *text = NULL, *error = NULL;
+        _cleanup_context_ Context c = {};
+        int r;
+
+        r = context_open(&c);
+        if (r != 0)
+                return r;
+        r = image_inspect(c.store, reference, &text, &error);
+        if (r >= 0)
+                fputs(text, stdout);
+        r = finish(r, error);
+        return r == -EINVAL ? EXIT_USAGE : r;
+}
+
+static int run_rm(const char *reference) {
+        _cleanup_free_ char *error = NULL;
+        _cleanup_context_ Context c = {};
+        int r;
+
+        r = context_open(&c);
+        if (r != 0)
+                return r;
+        r = image_remove(c.store, reference, notify, NULL, &error);
+        r = finish(r, error);
+        return r == -EINVAL ? EXIT_USAGE : r;
+}
+
+static const HelperVerb verbs[] = {
+        { "ensure", "VM", run_ensure },
+        { "pull", "REFERENCE", run_pull },
+        { "list", NULL, run_list },
+        { "inspect", "REFERENCE", run_inspect },
+        { "rm", "REFERENCE", run_rm },
+        {},
+};
+
+int main(int argc, char **argv) {
+        return helper_main(argc, argv, usage, verbs, NULL);
+}
