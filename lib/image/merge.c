@@ -24,6 +24,7 @@ typedef struct Merge {
         struct archive_entry *entry;
         const uint8_t *data;
         size_t size;
+        unsigned n_given;               /* pieces that libarchive has got: the primer, the data */
         uint64_t size_max;
         unsigned layer;
 } Merge;
@@ -34,6 +35,40 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(struct archive *, archive_read_free)
  * the bytes. Every other warning means that something in the archive was not understood. (EILSEQ is libarchive's ARCHIVE_ERRNO_FILE_FORMAT.) */
 static bool is_charset_warning(struct archive *a, int status) {
         return status == ARCHIVE_WARN && archive_errno(a) == EILSEQ;
+}
+
+/* A symlink, the first entry that libarchive sees. Its tar reader (3.6) takes the target of a link for absent where no link
+ * in the archive so far had one of at most 100 bytes in its header proper; Go's writer leaves that empty where the target is no ASCII. */
+static const char *primer(void) {
+        static char header[512] = "primer";
+        unsigned sum = 0;
+
+        if (header[156])
+                return header;
+        memcpy(header + 157, "target", 6);
+        memcpy(header + 257, "ustar\0" "00", 8);
+        header[156] = '2';
+        memset(header + 148, ' ', 8);
+        for (size_t i = 0; i < sizeof(header); i++)
+                sum += (unsigned char) header[i];
+        (void) snprintf(header + 148, 8, "%06o", sum);
+        return header;
+}
+
+/* The data in one piece, so that what libarchive hands out points into it. */
+static la_ssize_t give(struct archive *a, void *userdata, const void **ret) {
+        Merge *m = userdata;
+
+        switch (m->n_given++) {
+        case 0:
+                *ret = primer();
+                return 512;
+        case 1:
+                *ret = m->data;
+                return (la_ssize_t) m->size;
+        default:
+                return 0;
+        }
 }
 
 static int archive_failure(struct archive *a, char **ret_error) {
@@ -232,9 +267,10 @@ int merge_layer(Tree *t, unsigned layer, const void *data, size_t size, uint64_t
         a = archive_read_new();
         if (!a)
                 return -ENOMEM;
-        if (archive_read_support_format_tar(a) != ARCHIVE_OK || archive_read_open_memory(a, data, size) != ARCHIVE_OK)
-                return archive_failure(a, ret_error);
         m.archive = a;
+        if (archive_read_support_format_tar(a) != ARCHIVE_OK || archive_read_open(a, &m, NULL, give, NULL) != ARCHIVE_OK ||
+            archive_read_next_header(a, &m.entry) != ARCHIVE_OK)
+                return archive_failure(a, ret_error);
         for (uint64_t n = 1;; n++) {
                 char q[IMAGE_QUOTE_MAX];
                 const char *path;

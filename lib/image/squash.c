@@ -108,6 +108,70 @@ static int file_truncate(sqfs_file_t *base, sqfs_u64 size) {
 static void file_destroy(sqfs_object_t *o) {
 }
 
+/* libsquashfs' LZ4 compressor, held to making things smaller: by itself it also gives out what has grown, which is legal, but which
+ * unsquashfs(1) takes for corruption. */
+typedef struct Compressor {
+        sqfs_compressor_t base;
+        sqfs_compressor_t *inner;
+} Compressor;
+
+static int compressor_wrap(sqfs_compressor_t *inner_consume, sqfs_compressor_t **ret);
+
+static void compressor_destroy(sqfs_object_t *o) {
+        sqfs_destroy(((Compressor *) o)->inner);
+        free(o);
+}
+
+static sqfs_object_t *compressor_copy(const sqfs_object_t *o) {
+        sqfs_compressor_t *inner = sqfs_copy(((const Compressor *) o)->inner), *copy;
+
+        return inner && compressor_wrap(inner, &copy) >= 0 ? &copy->base : NULL;
+}
+
+static void compressor_get_configuration(const sqfs_compressor_t *c, sqfs_compressor_config_t *ret) {
+        const Compressor *w = (const Compressor *) c;
+
+        w->inner->get_configuration(w->inner, ret);
+}
+
+static int compressor_write_options(sqfs_compressor_t *c, sqfs_file_t *file) {
+        Compressor *w = (Compressor *) c;
+
+        return w->inner->write_options(w->inner, file);
+}
+
+static int compressor_read_options(sqfs_compressor_t *c, sqfs_file_t *file) {
+        Compressor *w = (Compressor *) c;
+
+        return w->inner->read_options(w->inner, file);
+}
+
+static sqfs_s32 compressor_do_block(sqfs_compressor_t *c, const sqfs_u8 *in, sqfs_u32 size, sqfs_u8 *out, sqfs_u32 out_size) {
+        Compressor *w = (Compressor *) c;
+
+        /* 0 means that it did not fit, and is stored as it is. */
+        return size > 1 ? w->inner->do_block(w->inner, in, size, out, MIN(out_size, size - 1)) : 0;
+}
+
+static int compressor_wrap(sqfs_compressor_t *inner_consume, sqfs_compressor_t **ret) {
+        Compressor *w = calloc(1, sizeof(*w));
+
+        if (!w) {
+                sqfs_destroy(inner_consume);
+                return -ENOMEM;
+        }
+        w->base = (sqfs_compressor_t) {
+                .base = { .destroy = compressor_destroy, .copy = compressor_copy },
+                .get_configuration = compressor_get_configuration,
+                .write_options = compressor_write_options,
+                .read_options = compressor_read_options,
+                .do_block = compressor_do_block,
+        };
+        w->inner = inner_consume;
+        *ret = &w->base;
+        return 0;
+}
+
 typedef struct Squash {
         Tree *tree;
         const LayerData *layers;
@@ -160,13 +224,17 @@ static int squash_open(Squash *s) {
                 .num_workers = n_workers(),
         };
         sqfs_compressor_config_t c;
-        int k;
+        sqfs_compressor_t *lz4;
+        int r, k;
 
         k = sqfs_compressor_config_init(&c, SQFS_COMP_LZ4, BLOCK_SIZE, 0);
         if (k == 0)
-                k = sqfs_compressor_create(&c, &s->compressor);
+                k = sqfs_compressor_create(&c, &lz4);
         if (k != 0)
                 return squash_failure(s, k, "compressor (was libsquashfs built without LZ4?)");
+        r = compressor_wrap(lz4, &s->compressor);
+        if (r < 0)
+                return r;
         k = sqfs_super_init(&s->super, BLOCK_SIZE, 0, SQFS_COMP_LZ4);
         if (k == 0)
                 k = sqfs_super_write(&s->super, &s->file.base);
