@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,7 +98,7 @@ static int point_to(const char *vm, const char *name, char **ret_error) {
 int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, char **ret_path, char **ret_error) {
         _cleanup_free_ char *init_path = layout_path(LAYOUT_INIT), *dir = layout_path(LAYOUT_INITRAMFS_DIR), *name = NULL, *path = NULL;
         char digest[SHA256_HEX_SIZE];
-        _cleanup_close_ int init_fd = -EBADF;
+        _cleanup_close_ int init_fd = -EBADF, dir_fd = -EBADF;
         int r, result = INITRAMFS_REUSED;
         struct stat st, have;
         size_t size;
@@ -123,6 +124,16 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         if (r < 0)
                 return r;
 
+        /* The environment may hold secrets: the directory is root's, the file is open for whoever gets it into a jail. */
+        r = mkdir_parents_at(AT_FDCWD, dir, 0700);
+        if (r >= 0) {
+                dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                /* Until the link is there, inferno-cleanup prune must not take a file that no VM points to. */
+                r = dir_fd < 0 || flock(dir_fd, LOCK_SH) < 0 ? negative_errno() : 0;
+        }
+        if (r < 0)
+                return fail(ret_error, r, "Cannot open '%s': %s.", dir, strerrordesc_np(-r));
+
         /* It appears under its name after its content is on the disk, so the length is a check against others alone. */
         if (lstat(path, &have) < 0 || !S_ISREG(have.st_mode) || (size_t) have.st_size != size) {
                 _cleanup_free_ char *archive = NULL;
@@ -135,10 +146,7 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
                         return r;
                 if (r < 0)
                         return fail(ret_error, r, "Cannot read the guest's init '%s': %s.", init_path, strerrordesc_np(-r));
-                /* The environment may hold secrets: the directory is root's, the file is open for whoever gets it into a jail. */
-                r = mkdir_parents_at(AT_FDCWD, dir, 0700);
-                if (r >= 0)
-                        r = write_file_atomic_at(AT_FDCWD, path, archive, n, 0444, WRITE_FILE_SYNC);
+                r = write_file_atomic_at(AT_FDCWD, path, archive, n, 0444, WRITE_FILE_SYNC);
                 if (r < 0)
                         return fail(ret_error, r, "Cannot write the initramfs of VM '%s' to '%s': %s.%s", vm, path, strerrordesc_np(-r),
                                     r == -ENOSPC ? " Make room on its file system." : "");
