@@ -12,7 +12,7 @@
 #include "version/version.h"
 
 static const char usage[] =
-        "Usage: inferno-chroot [OPTIONS…] prepare VM | list VM | digest VM\n"
+        "inferno-chroot [OPTIONS…] prepare VM | list VM | digest VM\n"
         "\n"
         "Makes the jail that a VM runs in out of its definition, image, initramfs and network, which must be there.\n"
         "\n"

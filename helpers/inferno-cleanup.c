@@ -7,7 +7,7 @@
 #include "helpers/program.h"
 
 static const char usage[] =
-        "Usage: inferno-cleanup [OPTIONS…] stopped VM | gone | prune\n"
+        "inferno-cleanup [OPTIONS…] stopped VM | gone | prune\n"
         "\n"
         "Takes away what VMs leave. What is not there is fine; after a failure the rest is done all the same.\n"
         "\n"

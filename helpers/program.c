@@ -20,7 +20,7 @@ static int parse_option(const char *arg, const char *usage, const HelperOption *
         const char *value;
 
         if (streq(arg, "--help") || streq(arg, "-h")) {
-                fputs(usage, stdout);
+                printf("Usage: %s", usage);
                 return 0;
         }
         if (streq(arg, "--version")) {

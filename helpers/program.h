@@ -19,5 +19,5 @@ typedef struct HelperOption {
         int (*flag)(void);              /* of "--keep" alone; one of the two is NULL */
 } HelperOption;
 
-/* Tables end with an entry without name; options may be NULL. `usage` is what --help prints, whole. The value is main()'s. */
+/* Tables end with an entry without name; options may be NULL. `usage` is what --help prints after "Usage: ". The value is main()'s. */
 int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verbs, const HelperOption *options);
