@@ -10,6 +10,7 @@
 #include "base/exit-codes.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "base/sanitizer.h"
 #include "base/str.h"
 #include "kiln/vm.h"
 #include "layout/layout.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "base/log.h"
+#include "base/sanitizer.h"
 #include "vmm/ember.h"
 
 int main(int argc, char **argv) {
