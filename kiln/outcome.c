@@ -95,7 +95,9 @@ void outcome_decide(const EndFacts *f, Outcome *ret) {
         if (f->exited)
                 outcome_of_workload(f, &o);
         else if (f->watchdog)
-                outcome_set(&o, EXIT_GUEST_LOST, "watchdog", LOG_ERR, "The guest did not answer any more and was killed, as the watchdog asked.");
+                outcome_set(&o, EXIT_GUEST_LOST, "watchdog", LOG_ERR, "%s",
+                            f->silent ? "The guest did not answer any more and was killed, as the watchdog asked."
+                                      : "Killed by the watchdog, though the guest has answered: kiln itself was held up.");
         else if (f->stop_timed_out) {
                 o.signal = SIGKILL;
                 outcome_set(&o, EXIT_SIGNAL_BASE + SIGKILL, "stop-timeout", LOG_WARNING, "The workload did not stop within %s, killed.",

@@ -14,7 +14,7 @@ typedef struct EndFacts {
         unsigned stop_signal;
         uint64_t stop_timeout_usec;
         bool stop_timed_out;            /* the workload was told twice and killed */
-        bool watchdog;                  /* systemd lost its patience */
+        bool watchdog, silent;          /* systemd lost its patience; the guest had not answered */
 
         bool killed;                    /* we killed the VMM */
         int vmm_code, vmm_status;       /* as siginfo_t has them; code 0: it never ended */

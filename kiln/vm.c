@@ -81,7 +81,6 @@ struct Vm {
         HttpCall *ping, *signal, *vmm_call;
         sd_event_source *ping_timer, *signal_timer;
         uint64_t answered_usec, silence_told_usec;
-        bool silent;
 
         EndFacts facts;
         unsigned guest_pid;
@@ -367,7 +366,7 @@ static int on_abort_signal(sd_event_source *s, const struct signalfd_siginfo *si
         Vm *vm = userdata;
 
         vm->facts.watchdog = true;
-        if (vm->silent)
+        if (vm->facts.silent)
                 log_error("SIGABRT, as systemd's watchdog sends it: the guest has not answered for %s, ending %s.",
                           format_seconds(now_usec() - vm->answered_usec), vm->config->vmm);
         else
@@ -387,15 +386,15 @@ static void on_ping_answer(HttpCall *c, int error, unsigned status, const char *
 
         vm->ping = http_call_free(vm->ping);
         if (error == 0 && status == 200) {
-                if (vm->silent)
+                if (vm->facts.silent)
                         log_info("The guest answers again, after %s.", format_seconds(now - vm->answered_usec));
-                vm->silent = false;
+                vm->facts.silent = false;
                 vm->answered_usec = now;
                 vm_notify(vm, "WATCHDOG=1");
                 vm_schedule_ping(vm, watchdog / 4);
                 return;
         }
-        if (vm->state == VM_RUNNING && (!vm->silent || now >= vm->silence_told_usec + watchdog / 4)) {
+        if (vm->state == VM_RUNNING && (!vm->facts.silent || now >= vm->silence_told_usec + watchdog / 4)) {
                 const char *silence = format_seconds(now - vm->answered_usec), *limit = format_seconds(watchdog);
 
                 if (error < 0)
@@ -403,7 +402,7 @@ static void on_ping_answer(HttpCall *c, int error, unsigned status, const char *
                 else
                         log_warning("The guest has not answered well for %s (the watchdog's limit: %s): HTTP status %u", silence, limit,
                                     status);
-                vm->silent = true;
+                vm->facts.silent = true;
                 vm->silence_told_usec = now;
         }
         vm_schedule_ping(vm, watchdog / 16);
