@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -95,6 +96,7 @@ static void journal_disconnect(Journal *j) {
 
 int journal_new(sd_event *event, const char *socket_path, Journal **ret) {
         _cleanup_(journal_freep) Journal *j = calloc(1, sizeof(Journal));
+        struct stat st;
         int r;
 
         if (!j)
@@ -105,7 +107,8 @@ int journal_new(sd_event *event, const char *socket_path, Journal **ret) {
         j->retry_usec = RETRY_USEC_MIN;
 
         r = journal_connect(j);
-        if (r == -ENOENT || r == -ENOTDIR)
+        /* Not there, or only the empty file that systemd would have bound the socket to: somebody runs this by hand. */
+        if (r == -ENOENT || r == -ENOTDIR || (r < 0 && stat(socket_path, &st) >= 0 && S_ISREG(st.st_mode)))
                 j->text = true;
         else if (r < 0 && r != -ECONNREFUSED && r != -EAGAIN)
                 return r;
