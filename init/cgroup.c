@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -17,10 +16,27 @@
 
 enum { FILE_MAX = 4096 };
 
-uint64_t cgroup_memory_limit(uint64_t total) {
-        uint64_t reserve = MIB(6) + total / 32;
+/* The number behind a word that begins a line; 0 where there is none. */
+static uint64_t parse_entry(const char *text, const char *word) {
+        for (const char *p = text; *p; p += strcspn(p, "\n"), p += *p == '\n') {
+                const char *v = startswith(p, word);
+                char digits[24];
+                uint64_t n;
 
-        return total > 2 * reserve ? total - reserve : total / 2;
+                if (!v || *v != ' ')
+                        continue;
+                v += strspn(v, " ");
+                snprintf(digits, sizeof(digits), "%.*s", (int) MIN(strcspn(v, " \n"), sizeof(digits) - 1), v);
+                return parse_u64(digits, &n) < 0 ? 0 : n;
+        }
+        return 0;
+}
+
+uint64_t cgroup_memory_limit(const char *meminfo) {
+        uint64_t available = parse_entry(meminfo, "MemAvailable:") * 1024, reserve = MIB(4) + available / 64;
+
+        /* Without a number there is no limit. */
+        return available > 2 * reserve ? available - reserve : available > 0 ? available / 2 : UINT64_MAX;
 }
 
 static int write_control(int dir_fd, const char *name, const char *text) {
@@ -39,10 +55,9 @@ static ssize_t read_control(int dir_fd, const char *name, char buf[static FILE_M
 
 int cgroup_set_up(Cgroup *c) {
         static const MountOption options[] = { { "nsdelegate" }, {} };
-        char controllers[FILE_MAX], text[32], *rest = controllers, *name;
+        char controllers[FILE_MAX], meminfo[FILE_MAX], text[32], *rest = controllers, *name;
         _cleanup_close_ int top_fd = -EBADF;
         Failure ignored;
-        struct sysinfo si;
 
         /* Nowhere in the tree. With nsdelegate the limits set here cannot be lifted from within the workload's namespace. */
         top_fd = mount_new("cgroup2", "cgroup2", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &ignored);
@@ -61,8 +76,10 @@ int cgroup_set_up(Cgroup *c) {
         if (c->fd < 0)
                 return negative_errno();
 
-        if (sysinfo(&si) >= 0) {
-                snprintf(text, sizeof(text), "%llu", (unsigned long long) cgroup_memory_limit((uint64_t) si.totalram * si.mem_unit));
+        (void) read_control(AT_FDCWD, "/proc/meminfo", meminfo);
+        c->memory_limit = cgroup_memory_limit(meminfo);
+        if (c->memory_limit < UINT64_MAX) {
+                snprintf(text, sizeof(text), "%llu", (unsigned long long) c->memory_limit);
                 (void) write_control(c->fd, "memory.max", text);
         }
         (void) write_control(c->fd, "memory.oom.group", "1");
@@ -70,17 +87,7 @@ int cgroup_set_up(Cgroup *c) {
 }
 
 uint64_t cgroup_parse_oom_kills(const char *memory_events) {
-        for (const char *p = memory_events; *p; p += strcspn(p, "\n"), p += *p == '\n') {
-                const char *v = startswith(p, "oom_kill ");
-                char digits[24];
-                uint64_t n;
-
-                if (!v)
-                        continue;
-                snprintf(digits, sizeof(digits), "%.*s", (int) MIN(strcspn(v, "\n"), sizeof(digits) - 1), v);
-                return parse_u64(digits, &n) < 0 ? 0 : n;
-        }
-        return 0;
+        return parse_entry(memory_events, "oom_kill");
 }
 
 uint64_t cgroup_oom_kills(const Cgroup *c) {
@@ -89,6 +96,32 @@ uint64_t cgroup_oom_kills(const Cgroup *c) {
         if (c->fd < 0 || read_control(c->fd, "memory.events", text) < 0)
                 return 0;
         return cgroup_parse_oom_kills(text);
+}
+
+int cgroup_watch_stalls(const Cgroup *c) {
+        static const char trigger[] = "full 1500000 10000000";
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (c->fd < 0)
+                return -EOPNOTSUPP;
+        fd = openat(c->fd, "memory.pressure", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+                return negative_errno();
+        r = write_full(fd, trigger, sizeof(trigger));
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+bool cgroup_parse_exhausted(const char *memory_stat, uint64_t limit) {
+        uint64_t file = parse_entry(memory_stat, "file"), shmem = parse_entry(memory_stat, "shmem");
+
+        return limit < UINT64_MAX && file - MIN(file, shmem) < limit / 64;
+}
+
+bool cgroup_is_exhausted(const Cgroup *c) {
+        char text[FILE_MAX];
+
+        return c->fd >= 0 && read_control(c->fd, "memory.stat", text) > 0 && cgroup_parse_exhausted(text, c->memory_limit);
 }
 
 int cgroup_enter_namespace(void) {

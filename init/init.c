@@ -37,6 +37,8 @@ typedef struct Init {
         InitState state;
         Loop loop;
         LoopSource signals;
+        LoopSource stalls;              /* cgroup_watch_stalls() */
+        bool stalled;
         LoopTimer deadline;             /* of the state */
 
         RunSpec *spec;                  /* NULL: could not be read */
@@ -137,17 +139,16 @@ static void say_exited(Init *i) {
                 s.exit_code = i->failure.exit_code;
                 s.message = i->failure.message;
         } else {
-                uint64_t oom_kills = cgroup_oom_kills(&i->cgroup);
-
                 if (WIFSIGNALED(i->wait_status)) {
                         s.signal = WTERMSIG(i->wait_status);
                         s.exit_code = EXIT_SIGNAL_BASE + s.signal;
                 } else
                         s.exit_code = WEXITSTATUS(i->wait_status);
-                if (oom_kills > 0) {
+                if (i->stalled || cgroup_oom_kills(&i->cgroup) > 0) {
                         s.oom_killed = true;
-                        snprintf(text, sizeof(text), "the guest ran out of memory, its kernel killed %llu process%s of the workload",
-                                (unsigned long long) oom_kills, oom_kills == 1 ? "" : "es");
+                        snprintf(text, sizeof(text), "the guest's memory ran out, %llu MiB of it are for the workload; %s",
+                                (unsigned long long) (i->cgroup.memory_limit / MIB(1)),
+                                i->stalled ? "it was killed because it only waited for memory" : "the guest's kernel killed it");
                         s.message = text;
                 }
         }
@@ -242,6 +243,17 @@ static void reap(Init *i) {
                         advance(i);
                 }
         }
+}
+
+static void on_stall(LoopSource *s, uint32_t events) {
+        Init *i = s->userdata;
+
+        if (!(events & EPOLLPRI)) {
+                loop_remove(&i->loop, s);
+                return;
+        }
+        if (cgroup_is_exhausted(&i->cgroup) && signal_workload(i, SIGKILL) >= 0)
+                i->stalled = true;
 }
 
 static void on_signal(LoopSource *s, uint32_t events) {
@@ -376,7 +388,7 @@ static void set_sysctls(void) {
 }
 
 static int set_up(Init *i, Failure *failure) {
-        _cleanup_close_ int dev_fd = -EBADF, api_fd = -EBADF;
+        _cleanup_close_ int dev_fd = -EBADF, api_fd = -EBADF, stalls_fd = -EBADF;
         int r;
 
         dev_fd = mounts_open_dev(failure);
@@ -395,6 +407,12 @@ static int set_up(Init *i, Failure *failure) {
         r = cgroup_set_up(&i->cgroup);
         if (r < 0)
                 console_debug("no cgroups: %s", strerror(-r));
+        stalls_fd = cgroup_watch_stalls(&i->cgroup);
+        if (stalls_fd >= 0) {
+                i->stalls = (LoopSource) { .fd = TAKE_FD(stalls_fd), .func = on_stall, .userdata = i };
+                (void) loop_set(&i->loop, &i->stalls, EPOLLPRI);
+        } else
+                console_debug("stalls for memory cannot be watched: %s", strerror(-stalls_fd));
         if (sethostname(i->spec->hostname, strlen(i->spec->hostname)) < 0)
                 return failure_set(failure, errno, "cannot set the host name \"%s\": %m", i->spec->hostname);
         r = etc_set_up(i->spec, i->mounts.root_fd, failure);

@@ -157,11 +157,19 @@ static void test_oom_events(void **state) {
         assert_int_equal(cgroup_parse_oom_kills(""), 0);
 }
 
+static void test_exhausted(void **state) {
+        assert_true(cgroup_parse_exhausted("anon 219004928\nfile 131072\nshmem 0\n", MIB(210)));
+        assert_true(cgroup_parse_exhausted("anon 4928\nfile 209004928\nshmem 209000000\nfile_mapped 1\n", MIB(210)));
+        assert_false(cgroup_parse_exhausted("anon 209004928\nfile 4131072\nshmem 0\n", MIB(210)));
+        assert_false(cgroup_parse_exhausted("anon 219004928\nfile 131072\nshmem 0\n", UINT64_MAX));
+}
+
 static void test_memory_limit(void **state) {
-        assert_true(cgroup_memory_limit(MIB(128)) < MIB(128) - MIB(6));
-        assert_true(cgroup_memory_limit(MIB(128)) > MIB(112));
-        assert_true(cgroup_memory_limit(GIB(64)) > GIB(61));
-        assert_true(cgroup_memory_limit(MIB(8)) == MIB(4));
+        assert_int_equal(cgroup_memory_limit("MemTotal:         112672 kB\nMemFree:           94148 kB\nMemAvailable:      65536 kB\n"), MIB(64) - MIB(5));
+        assert_int_equal(cgroup_memory_limit("MemAvailable: 8192 kB\n"), MIB(4));
+        assert_int_equal(cgroup_memory_limit("MemAvailable: 67108864 kB\n"), GIB(63) - MIB(4));
+        assert_int_equal(cgroup_memory_limit("MemFree: 100 kB\n"), UINT64_MAX);
+        assert_int_equal(cgroup_memory_limit(""), UINT64_MAX);
 }
 
 int main(void) {
@@ -170,6 +178,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_empty_path, set_up, tear_down),
                 cmocka_unit_test(test_environment),
                 cmocka_unit_test(test_oom_events),
+                cmocka_unit_test(test_exhausted),
                 cmocka_unit_test(test_memory_limit),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
