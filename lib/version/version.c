@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -472,6 +473,22 @@ int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]) {
         return 0;
 }
 
+/* Where a VM has no current version yet, systemd makes the paths of the unit's BindPaths= as directories, and mounts on them in the
+ * mount namespace of the very command that we are. Neither is of any use: the mounts go in our namespace, the directories everywhere. */
+static int remove_bind_targets(const char *current) {
+        static const char *const targets[] = { "root/run/systemd/notify", "root/run/systemd/journal/socket" };
+
+        for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
+                _cleanup_free_ char *path = strf("%s/%s", current, targets[i]);
+
+                if (!path)
+                        return -ENOMEM;
+                if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
+                        return negative_errno();
+        }
+        return remove_tree_at(AT_FDCWD, current);
+}
+
 int version_set_current(const char *vm, const char *ulid) {
         _cleanup_free_ char *path = layout_vm_current(vm), *target = strf("../" JAIL_KILN "/%s", ulid);
         char now[ULID_STRING_SIZE];
@@ -482,6 +499,11 @@ int version_set_current(const char *vm, const char *ulid) {
         if (version_get_current(vm, now) >= 0 && streq(now, ulid))
                 return 0;
         r = symlink_atomic_at(target, AT_FDCWD, path);
+        if (r == -EISDIR) {
+                r = remove_bind_targets(path);
+                if (r >= 0)
+                        r = symlink_atomic_at(target, AT_FDCWD, path);
+        }
         return r < 0 ? r : fsync_parent_at(AT_FDCWD, path);
 }
 
