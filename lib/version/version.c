@@ -396,6 +396,26 @@ static int clean_name(int root_fd, const char *name, void *userdata) {
         return 0;
 }
 
+static const char *const bind_targets[] = { "run/systemd/notify", "run/systemd/journal/socket" };
+
+/* BindPaths= of the unit holds for each of its commands, in a mount namespace of the command's own: so for us too, where we are one.
+ * There the mounts only keep us from the directories below; by hand there are none. Consumes the path of the jail. */
+static int detach_bind_mounts(char *root_consume) {
+        _cleanup_free_ char *root = root_consume;
+
+        if (!root)
+                return -ENOMEM;
+        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
+                _cleanup_free_ char *path = strf("%s/%s", root, bind_targets[i]);
+
+                if (!path)
+                        return -ENOMEM;
+                if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT && errno != ENOTDIR && errno != EPERM)
+                        return negative_errno();
+        }
+        return 0;
+}
+
 int version_clean(const char *ulid, VersionCleanFlags flags) {
         _cleanup_close_ int version_fd = -EBADF, root_fd = -EBADF;
         _cleanup_strv_ char **keep = NULL;
@@ -422,6 +442,9 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
                         if (r < 0)
                                 return r;
                 }
+        r = detach_bind_mounts(layout_version_root(ulid));
+        if (r < 0)
+                return r;
         /* From here on no process of the VM's uid can put anything new in. */
         if (fchown(root_fd, geteuid(), getegid()) < 0 || fchmod(root_fd, 0700) < 0)
                 return negative_errno();
@@ -438,16 +461,14 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
 }
 
 int version_make_bind_targets(int root_fd) {
-        static const char *const files[] = { "run/systemd/notify", "run/systemd/journal/socket" };
-
-        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
                 _cleanup_close_ int fd = -EBADF;
                 int r;
 
-                r = mkdir_parent_of_at(root_fd, files[i], 0755);
+                r = mkdir_parent_of_at(root_fd, bind_targets[i], 0755);
                 if (r < 0)
                         return r;
-                fd = openat(root_fd, files[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+                fd = openat(root_fd, bind_targets[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
                 if (fd < 0)
                         return negative_errno();
         }
@@ -473,22 +494,6 @@ int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]) {
         return 0;
 }
 
-/* Where a VM has no current version yet, systemd makes the paths of the unit's BindPaths= as directories, and mounts on them in the
- * mount namespace of the very command that we are. Neither is of any use: the mounts go in our namespace, the directories everywhere. */
-static int remove_bind_targets(const char *current) {
-        static const char *const targets[] = { "root/run/systemd/notify", "root/run/systemd/journal/socket" };
-
-        for (size_t i = 0; i < ELEMENTSOF(targets); i++) {
-                _cleanup_free_ char *path = strf("%s/%s", current, targets[i]);
-
-                if (!path)
-                        return -ENOMEM;
-                if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
-                        return negative_errno();
-        }
-        return remove_tree_at(AT_FDCWD, current);
-}
-
 int version_set_current(const char *vm, const char *ulid) {
         _cleanup_free_ char *path = layout_vm_current(vm), *target = strf("../" JAIL_KILN "/%s", ulid);
         char now[ULID_STRING_SIZE];
@@ -500,7 +505,10 @@ int version_set_current(const char *vm, const char *ulid) {
                 return 0;
         r = symlink_atomic_at(target, AT_FDCWD, path);
         if (r == -EISDIR) {
-                r = remove_bind_targets(path);
+                /* Where a VM has no current version yet, systemd makes the paths of the unit's BindPaths= as directories. */
+                r = detach_bind_mounts(strf("%s/root", path));
+                if (r >= 0)
+                        r = remove_tree_at(AT_FDCWD, path);
                 if (r >= 0)
                         r = symlink_atomic_at(target, AT_FDCWD, path);
         }
