@@ -68,8 +68,7 @@ host_boot() {
             --link-journal=no --resolv-conf=off --timezone=off --console=pipe --machine="$machine" "$@"' \
         inferno-host "$root" "$run" "inferno-${run##*.}" \
         --directory="$run/root" --bind=/dev/net/tun --bind="$run/state:/var/lib/inferno" \
-        --bind-ro="$SOURCE/tests:/usr/lib/inferno-tests" --bind-ro="$SOURCE/benchmarks:/usr/lib/inferno-benchmarks" \
-        --bind-ro="$SOURCE/$build:/usr/lib/inferno-build" "${binds[@]}" \
+        --bind-ro="$SOURCE/tests:/usr/lib/inferno-tests" "${binds[@]}" \
         >"$run/console.log" 2>&1 </dev/null &
     host_pid=$!
 

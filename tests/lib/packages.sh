@@ -17,7 +17,7 @@ packages_of() { # SET
         bench)
             echo jq bsdextrautils ;;
         host)
-            echo mmdebstrap systemd-container util-linux procps jq bsdextrautils ;;
+            echo mmdebstrap systemd-container util-linux procps ;;
     esac
 }
 
