@@ -16,6 +16,7 @@ static int set_error(char **ret_error, char *text_consume, int r) {
         return r;
 }
 
+static char *vformat(const char *format, va_list ap) __attribute__((format(printf, 1, 0)));
 static char *vformat(const char *format, va_list ap) {
         char *s;
 
