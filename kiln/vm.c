@@ -39,6 +39,7 @@
 
 #define CAD_GRACE_USEC (5 * USEC_PER_SEC)                       /* from "power off now" to SIGKILL for the VMM */
 #define FINISH_USEC (WIRE_DRAIN_USEC + 5 * USEC_PER_SEC)        /* from "exited" to the end of the VMM */
+#define FINISH_LATE_USEC (5 * USEC_PER_SEC)                     /* likewise, where the stop timeout has passed before */
 #define KILL_USEC (10 * USEC_PER_SEC)                           /* from SIGKILL to the end of the VMM */
 #define END_USEC (10 * USEC_PER_SEC)                            /* from there to the last line in the journal */
 #define SIGNAL_RETRY_USEC (1 * USEC_PER_SEC)
@@ -497,6 +498,10 @@ static void on_guest_status(const StatusLine *line, void *userdata) {
 
 /* --- states --- */
 
+static uint64_t vm_finish_usec(const Vm *vm) {
+        return vm->facts.stop_timed_out ? FINISH_LATE_USEC : FINISH_USEC;
+}
+
 static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
         Vm *vm = userdata;
 
@@ -512,7 +517,7 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
                 vm_enter(vm, VM_KILLING);
                 break;
         case VM_FINISHING:
-                log_warning("The guest has not powered off %s after the end of its workload, killing %s.", format_seconds(FINISH_USEC),
+                log_warning("The guest has not powered off %s after the end of its workload, killing %s.", format_seconds(vm_finish_usec(vm)),
                             vm->config->vmm);
                 vm_enter(vm, VM_KILLING);
                 break;
@@ -590,7 +595,7 @@ static void vm_enter(Vm *vm, VmState state) {
         case VM_FINISHING:
                 log_debug("The workload has ended, waiting for the rest of its output and for the guest to power off.");
                 vm->signal = http_call_free(vm->signal);
-                vm_set_deadline(vm, FINISH_USEC);
+                vm_set_deadline(vm, vm_finish_usec(vm));
                 break;
         case VM_KILLING:
                 vm->facts.killed = true;

@@ -438,6 +438,18 @@ static int play_needs_cad(Guest *g) {
         return finish(g, 137, SIGKILL, "", 0, 0);
 }
 
+/* Says that all is over, and stays. */
+static int play_stays(Guest *g) {
+        unsigned never = 0;
+
+        boot_and_start(g);
+        if (!serve_until(g, &g->n_cads, 1, 5000))
+                return FAILED;
+        (void) finish(g, 137, SIGKILL, "", 0, 0);
+        (void) serve_until(g, &never, 1, 20000);
+        return FAILED;
+}
+
 static int play_needs_kill(Guest *g) {
         unsigned never = 0;
 
@@ -500,6 +512,7 @@ static const struct {
         { "obeys-late", play_obeys_late },
         { "stopped-in-setup", play_stopped_in_setup },
         { "needs-cad", play_needs_cad },
+        { "stays", play_stays },
         { "needs-kill", play_needs_kill },
         { "never-boots", play_never_boots },
         { "loud-vmm", play_loud_vmm },

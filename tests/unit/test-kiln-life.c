@@ -628,6 +628,15 @@ static void test_stop_by_force(void **state) {
         assert_int_equal(life_count(&l, "kiln", "The workload did not stop within 0.50 s, killed.", LOG_WARNING), 1);
         life_end(&l, 137, "stop-timeout");
 
+        life_prepare(&l, "stays");
+        l.config->stop_timeout_usec = 500 * USEC_PER_MSEC;
+        life_start(&l);
+        assert_int_equal(life_go_on(&l, "READY=1"), 0);
+        assert_ok(kill(l.pid, SIGTERM));
+        assert_int_equal(life_go_on(&l, NULL), 137);
+        assert_int_equal(life_count(&l, "kiln", "The guest has not powered off 5 s after the end of its workload, killing ember", LOG_WARNING), 1);
+        life_end(&l, 137, "stop-timeout");
+
         life_prepare(&l, "needs-kill");
         l.config->stop_timeout_usec = 500 * USEC_PER_MSEC;
         life_start(&l);
