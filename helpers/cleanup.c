@@ -115,7 +115,9 @@ static void remove_run(Cleanup *c, const char *vm) {
         r = version_get_current(vm, ulid);
         if (r >= 0)
                 r = version_clean(ulid, VERSION_KEEP_EXIT_STATUS);
-        if (r < 0 && r != -ENOENT)
+        if (r == -ENOENT)
+                r = version_clear_current(vm);
+        if (r < 0)
                 note(c, log_error_errno(r, "Cannot clean the jail of VM '%s': %m", vm));
         remove_path(c, layout_vm_env(vm));
         remove_beginnings(c, vm);

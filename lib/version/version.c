@@ -36,16 +36,26 @@ static int open_directory(char *path_consume) {
         return fd < 0 ? negative_errno() : fd;
 }
 
+/* Gives it the mode also where it is there: systemd may have made it on the way to a mount point. */
 static int open_or_make_directory(char *path_consume, mode_t mode) {
         _cleanup_free_ char *path = path_consume;
-        int r;
+        struct stat st;
+        int fd, r;
 
         if (!path)
                 return -ENOMEM;
         r = mkdir_parent_of_at(AT_FDCWD, path, 0711);
         if (r >= 0)
                 r = mkdir_parents_at(AT_FDCWD, path, mode);
-        return r < 0 ? r : open_directory(TAKE_PTR(path));
+        if (r < 0)
+                return r;
+        fd = open_directory(TAKE_PTR(path));
+        if (fd >= 0 && (fstat(fd, &st) < 0 || ((st.st_mode & 07777) != mode && fchmod(fd, mode) < 0))) {
+                r = negative_errno();
+                safe_close(fd);
+                return r;
+        }
+        return fd;
 }
 
 typedef int (*NameFunc)(int dir_fd, const char *name, void *userdata);
@@ -371,6 +381,26 @@ int version_running(const char *ulid, pid_t *ret_pid) {
         return 1;
 }
 
+/* Where systemd binds its sockets: {directory, name}. */
+static const char *const bind_targets[][2] = {
+        { "run/systemd", "notify" },
+        { "run/systemd/journal", "socket" },
+};
+
+/* systemd makes the mount namespace of BindPaths= for the helpers too, so that they see these mounts, which are in the way. Nobody but the
+ * helper is in that namespace; by hand there are none. */
+static void detach_binds(int root_fd) {
+        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
+                _cleanup_close_ int fd = open_beneath(root_fd, bind_targets[i][0], O_PATH | O_DIRECTORY, 0);
+                char path[64];
+
+                if (fd < 0)
+                        continue;
+                snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", fd, bind_targets[i][1]);
+                (void) umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
+        }
+}
+
 typedef struct Cleaning {
         char **keep;
         VersionCleanFlags flags;
@@ -393,26 +423,6 @@ static int clean_name(int root_fd, const char *name, void *userdata) {
                 c->n_removed++;
         else if (c->error >= 0)
                 c->error = r;
-        return 0;
-}
-
-static const char *const bind_targets[] = { "run/systemd/notify", "run/systemd/journal/socket" };
-
-/* BindPaths= of the unit holds for each of its commands, in a mount namespace of the command's own: so for us too, where we are one.
- * There the mounts only keep us from the directories below; by hand there are none. Consumes the path of the jail. */
-static int detach_bind_mounts(char *root_consume) {
-        _cleanup_free_ char *root = root_consume;
-
-        if (!root)
-                return -ENOMEM;
-        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
-                _cleanup_free_ char *path = strf("%s/%s", root, bind_targets[i]);
-
-                if (!path)
-                        return -ENOMEM;
-                if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT && errno != ENOTDIR && errno != EPERM)
-                        return negative_errno();
-        }
         return 0;
 }
 
@@ -442,12 +452,10 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
                         if (r < 0)
                                 return r;
                 }
-        r = detach_bind_mounts(layout_version_root(ulid));
-        if (r < 0)
-                return r;
         /* From here on no process of the VM's uid can put anything new in. */
         if (fchown(root_fd, geteuid(), getegid()) < 0 || fchmod(root_fd, 0700) < 0)
                 return negative_errno();
+        detach_binds(root_fd);
         c.keep = keep;
         /* A directory that changes while it is read may be read with gaps: again, until there is nothing more to do. */
         do {
@@ -462,13 +470,16 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
 
 int version_make_bind_targets(int root_fd) {
         for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
-                _cleanup_close_ int fd = -EBADF;
+                _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
                 int r;
 
-                r = mkdir_parent_of_at(root_fd, bind_targets[i], 0755);
+                r = mkdir_parents_at(root_fd, bind_targets[i][0], 0755);
                 if (r < 0)
                         return r;
-                fd = openat(root_fd, bind_targets[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+                dir_fd = open_beneath(root_fd, bind_targets[i][0], O_RDONLY | O_DIRECTORY, 0);
+                if (dir_fd < 0)
+                        return dir_fd;
+                fd = openat(dir_fd, bind_targets[i][1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
                 if (fd < 0)
                         return negative_errno();
         }
@@ -494,6 +505,23 @@ int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]) {
         return 0;
 }
 
+int version_clear_current(const char *vm) {
+        _cleanup_free_ char *path = layout_vm_current(vm), *root = path ? strf("%s/root", path) : NULL;
+        _cleanup_close_ int root_fd = -EBADF;
+        struct stat st;
+
+        if (!root)
+                return -ENOMEM;
+        if (lstat(path, &st) < 0)
+                return errno == ENOENT || errno == ENOTDIR ? 0 : negative_errno();
+        if (S_ISLNK(st.st_mode))
+                return 0;
+        root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (root_fd >= 0)
+                detach_binds(root_fd);
+        return remove_tree_at(AT_FDCWD, path);
+}
+
 int version_set_current(const char *vm, const char *ulid) {
         _cleanup_free_ char *path = layout_vm_current(vm), *target = strf("../" JAIL_KILN "/%s", ulid);
         char now[ULID_STRING_SIZE];
@@ -503,15 +531,9 @@ int version_set_current(const char *vm, const char *ulid) {
                 return -ENOMEM;
         if (version_get_current(vm, now) >= 0 && streq(now, ulid))
                 return 0;
-        r = symlink_atomic_at(target, AT_FDCWD, path);
-        if (r == -EISDIR) {
-                /* Where a VM has no current version yet, systemd makes the paths of the unit's BindPaths= as directories. */
-                r = detach_bind_mounts(strf("%s/root", path));
-                if (r >= 0)
-                        r = remove_tree_at(AT_FDCWD, path);
-                if (r >= 0)
-                        r = symlink_atomic_at(target, AT_FDCWD, path);
-        }
+        r = version_clear_current(vm);
+        if (r >= 0)
+                r = symlink_atomic_at(target, AT_FDCWD, path);
         return r < 0 ? r : fsync_parent_at(AT_FDCWD, path);
 }
 

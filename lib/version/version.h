@@ -64,6 +64,8 @@ int version_make_bind_targets(int root_fd);
 /* -ENOENT: none. Whatever else is at that place counts as none, too. */
 int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]);
 int version_set_current(const char *vm, const char *ulid);
+/* Removes what stands in its place and is no symlink: directories that systemd has made for BindPaths= before there was a version. */
+int version_clear_current(const char *vm);
 /* The VM that a version was built for, whether the database knows it or not; -ENOENT. */
 int version_get_vm(const char *ulid, char **ret);
 /* The ULIDs of all versions on the disk, sorted; also of such that are not in the database. */

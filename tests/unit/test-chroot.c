@@ -660,16 +660,71 @@ static void test_prune(void **state) {
         assert_false(prepare(f).built);
 }
 
-/* State on a file system of its own, of `size` bytes; the caller puts what was in it there again. */
-static bool mount_state(const char *options, unsigned long flags) {
+static bool enter_mount_namespace(void) {
         static bool entered = false;
-        _cleanup_free_ char *path = layout_path(LAYOUT_STATE_DIR);
 
         if (!entered && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)) {
                 print_message("needs root for a mount namespace\n");
                 return false;
         }
         entered = true;
+        return true;
+}
+
+/* As systemd does for BindPaths=: makes the place where there is none, and binds something there. */
+static void bind_into_current(void) {
+        static const char *const names[] = { "run/systemd/notify", "run/systemd/journal/socket" };
+        _cleanup_free_ char *current = layout_vm_current(VM), *source = layout_path("/socket");
+
+        put_text("/socket", "host's");
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_free_ char *target = strf("%s/root/%s", current, names[i]);
+                int fd;
+
+                assert_ok(mkdir_parent_of_at(AT_FDCWD, target, 0755));
+                fd = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+                assert_ok(fd);
+                close(fd);
+                assert_ok(mount(source, target, NULL, MS_BIND, NULL));
+        }
+}
+
+static void test_bind_paths(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *current = layout_vm_current(VM);
+        Preparation a, b;
+        struct stat st;
+
+        if (!enter_mount_namespace() || !enter_network_namespace())
+                skip();
+        /* Before the first version, and before one that is used again. */
+        bind_into_current();
+        a = prepare(f);
+        assert_true(a.built);
+        assert_int_equal(look(a.ulid, "run/systemd/notify").st_size, 0);
+        assert_ok(lstat(current, &st));
+        assert_true(S_ISLNK(st.st_mode));
+        bind_into_current();
+        b = prepare(f);
+        assert_false(b.built);
+        assert_int_equal(look(a.ulid, "run/systemd/notify").st_size, 0);
+
+        /* After a run, and after a start that did not come to make a version. */
+        bind_into_current();
+        assert_ok(cleanup_stopped(VM));
+        assert_false(exists(in_jail(a.ulid, "run")));
+        assert_ok(unlink(current));
+        bind_into_current();
+        assert_ok(cleanup_stopped(VM));
+        assert_false(exists(layout_vm_current(VM)));
+}
+
+/* State on a file system of its own, of `size` bytes; the caller puts what was in it there again. */
+static bool mount_state(const char *options, unsigned long flags) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_STATE_DIR);
+
+        if (!enter_mount_namespace())
+                return false;
         assert_ok(mount("tmpfs", path, "tmpfs", flags, options));
         return true;
 }
@@ -787,7 +842,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_jail), TEST(test_reuse), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
                 TEST(test_running), TEST(test_concurrent), TEST(test_killed), TEST(test_stopped), TEST(test_gone), TEST(test_prune),
-                TEST(test_mount_options), TEST(test_no_space), TEST(test_cost),
+                TEST(test_bind_paths), TEST(test_mount_options), TEST(test_no_space), TEST(test_cost),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
