@@ -17,7 +17,7 @@ enum {
 };
 
 static const char usage[] =
-        "inferno-jailer --id ID --exec-file PATH --uid UID --gid GID [OPTIONS…] [-- ARGUMENTS…]\n"
+        "Usage: inferno-jailer --id ID --exec-file PATH --uid UID --gid GID [OPTIONS…] [-- ARGUMENTS…]\n"
         "\n"
         "Runs a program as another user in a root directory, mount namespace and cgroup of its own, with the command line of\n"
         "Firecracker's jailer.\n"

@@ -21,7 +21,7 @@ typedef struct Arguments {
 } Arguments;
 
 static int help(void) {
-        puts("kiln [OPTIONS…]\n\n"
+        puts("Usage: kiln [OPTIONS…]\n\n"
              "Runs one microVM by its kiln.json: starts the VMM, passes the guest's output to the journal, tells\n"
              "systemd how it is, and exits as the workload did. The jailer of inferno@.service starts it.\n\n"
              "  --config FILE               read FILE (default: /" JAIL_KILN_CONFIG ")\n"

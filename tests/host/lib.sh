@@ -66,7 +66,8 @@ show() { # NAME PROPERTY
 journal() { # NAME [STREAM]
     local invocation
     journalctl --sync
-    invocation=$(show "$1" InvocationID)
+    # systemd forgets a unit that has ended well, its journal does not.
+    invocation=$(journalctl -q -o json -n 1 "_SYSTEMD_UNIT=inferno@$1.service" | jq -r ._SYSTEMD_INVOCATION_ID)
     if [ $# -gt 1 ]; then
         journalctl -q -o cat "_SYSTEMD_INVOCATION_ID=$invocation" "INFERNO_STREAM=$2"
     else
