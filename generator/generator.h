@@ -9,6 +9,6 @@
 typedef int (*GeneratorSink)(void *userdata, const UnitFiles *files);
 
 /* Goes through all definitions, in the order of their names. Problems are logged, and hinder only the VM that has them; *ret_problems
- * says how many VMs (and whether inferno.conf) were wrong. With a wrong inferno.conf all VMs count as wrong, since their own units
- * will say so too. Negative errno: what ended it. */
+ * says how many VMs, names and folders were wrong. With a wrong inferno.conf no VM can start, so all count as wrong. Negative errno: what
+ * ended it, which has been logged. */
 int generator_run(GeneratorSink sink, void *userdata, size_t *ret_problems);

@@ -28,11 +28,30 @@ static int write_files(void *userdata, const UnitFiles *files) {
         return unit_files_write(files, *(int *) userdata);
 }
 
+/* What was put in place for VMs without a reload would override what we have just written. systemd says who
+ * calls; by hand the generator leaves the directories of the running system alone. */
+static void remove_copies(void) {
+        const char *scope = getenv("SYSTEMD_SCOPE");
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *dir = NULL;
+        int r;
+
+        if (!streq_ptr(scope, "system"))
+                return;
+        dir = layout_path("/run/systemd/system");
+        fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+        if (fd < 0)
+                return;
+        r = unit_files_remove(fd);
+        if (r < 0)
+                log_warning_errno(r, "Cannot remove all units that are superseded from \"%s\": %m", dir);
+}
+
 static int print_files(void *userdata, const UnitFiles *files) {
         for (size_t i = 0; i < files->n; i++) {
                 const UnitFile *u = files->items + i;
 
-                if (u->is_link)
+                if (u->flags & UNIT_FILE_LINK)
                         printf("%s -> %s\n\n", u->path, u->content);
                 else
                         printf("# %s\n%s\n", u->path, u->content);
@@ -53,7 +72,11 @@ static int run(const char *dir, bool dry_run) {
         r = generator_run(dry_run ? print_files : write_files, &fd, &problems);
         if (r < 0)
                 return exit_code_from_errno(r);
+        if (!dry_run)
+                remove_copies();
         /* Units were made for the wrong ones too: as a generator we have done what we could. */
+        if (dry_run && fflush(stdout) != 0)
+                return log_error_errno(errno, "Cannot write to standard output: %m"), EXIT_CANNOT_WRITE;
         return dry_run && problems > 0 ? EXIT_BAD_DEFINITION : EXIT_OK;
 }
 
@@ -75,9 +98,9 @@ int main(int argc, char **argv) {
                         dry_run = true;
                 else if (root) {
                         if (layout_set_root(root) < 0)
-                                return log_error("--root= takes an absolute path."), EXIT_USAGE;
+                                return log_error("--root= takes an absolute path, not \"%s\".", root), EXIT_USAGE;
                 } else if (argv[i][0] == '-' || n >= ELEMENTSOF(dirs))
-                        return log_error("Unknown argument '%s'. See --help.", argv[i]), EXIT_USAGE;
+                        return log_error("Unknown argument \"%s\". See --help.", argv[i]), EXIT_USAGE;
                 else
                         dirs[n++] = argv[i];
         }

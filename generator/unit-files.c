@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
@@ -7,7 +8,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
-#include "definition/words.h"
+#include "definition/pass-through.h"
 #include "generator/unit-files.h"
 #include "layout/layout.h"
 
@@ -17,19 +18,29 @@ enum {
         STOP_MARGIN_SECONDS = 20,       /* from StopTimeout= to systemd's SIGKILL: kiln's own last steps are shorter */
 };
 
+DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir)
+#define _cleanup_closedir_ _cleanup_(closedirp)
+
 #define TEMPLATE_PATH "/usr/lib/systemd/system/" LAYOUT_TEMPLATE_UNIT
 
-void unit_files_done(UnitFiles *f) {
-        for (size_t i = 0; i < f->n; i++) {
-                free(f->items[i].path);
-                free(f->items[i].content);
+/* Drops all but the first n. */
+static void truncate_files(UnitFiles *f, size_t n) {
+        while (f->n > n) {
+                UnitFile *u = f->items + --f->n;
+
+                free(u->path);
+                free(u->content);
         }
+}
+
+void unit_files_done(UnitFiles *f) {
+        truncate_files(f, 0);
         free(f->items);
         *f = (UnitFiles) {};
 }
 
 /* Consumes both strings; either may be NULL for want of memory. */
-static int add(UnitFiles *f, char *path_consume, char *content_consume, bool is_link) {
+static int add(UnitFiles *f, char *path_consume, char *content_consume, UnitFileFlags flags) {
         UnitFile *u = path_consume && content_consume ? GREEDY_APPEND(f->items, f->n) : NULL;
 
         if (!u) {
@@ -37,7 +48,7 @@ static int add(UnitFiles *f, char *path_consume, char *content_consume, bool is_
                 free(content_consume);
                 return -ENOMEM;
         }
-        *u = (UnitFile) { path_consume, content_consume, is_link };
+        *u = (UnitFile) { path_consume, content_consume, flags };
         f->n++;
         return 0;
 }
@@ -48,10 +59,11 @@ static void add_pass_through(StrBuf *b, const Definition *d, const char *section
                         strbuf_addf(b, "%s=%s\n", d->pass[i].key, d->pass[i].value);
 }
 
-/* "%" is a specifier in unit files. */
-static void add_literal(StrBuf *b, const char *s) {
-        for (; *s; s++)
-                strbuf_add(b, *s == '%' ? "%%" : s, *s == '%' ? 2 : 1);
+/* The path as it will be where the units are used, without layout_root(). */
+static void add_unit_section(StrBuf *b, const Definition *d) {
+        strbuf_addf(b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Inferno VM %s\nSourcePath=%s\n", d->name,
+                    d->path + strlen(layout_root()));
+        add_pass_through(b, d, "Unit");
 }
 
 static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site, const char *unit, const char *slice) {
@@ -59,26 +71,20 @@ static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site,
         char *content;
         int r;
 
-        strbuf_addf(&b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Inferno VM %s\nSourcePath=", d->name);
-        add_literal(&b, d->path);
-        strbuf_adds(&b, "\n");
-        add_pass_through(&b, d, "Unit");
-
+        add_unit_section(&b, d);
         strbuf_addf(&b, "\n[Service]\nSlice=%s\nTimeoutStopSec=%" PRIu64 "ms\n", slice,
                     d->stop_timeout_usec / USEC_PER_MSEC + STOP_MARGIN_SECONDS * 1000);
         if (d->stop_signal > 0)
                 strbuf_addf(&b, "SuccessExitStatus=%d\n", 128 + d->stop_signal);
-        if (!streq(site->jailer, LAYOUT_JAILER)) {
-                strbuf_adds(&b, "ExecStart=\nExecStart=");
-                add_literal(&b, site->jailer);
-                strbuf_adds(&b, " --id ${INFERNO_ID} --exec-file " LAYOUT_KILN " --uid ${INFERNO_UID} --gid ${INFERNO_GID} "
-                                "--chroot-base-dir " LAYOUT_VMS_DIR " -- --watchdog-usec=${WATCHDOG_USEC}\n");
-        }
+        if (!streq(site->jailer, LAYOUT_JAILER))
+                strbuf_addf(&b, "ExecStart=\n"
+                                "ExecStart=%s --id ${INFERNO_ID} --exec-file " LAYOUT_KILN " --uid ${INFERNO_UID} --gid ${INFERNO_GID} "
+                                "--chroot-base-dir " LAYOUT_VMS_DIR " -- --watchdog-usec=${WATCHDOG_USEC}\n", site->jailer);
         add_pass_through(&b, d, "Service");
         r = strbuf_finish(&b, &content, NULL);
         if (r < 0)
                 return r;
-        return add(f, strf("%s.d/50-inferno.conf", unit), content, false);
+        return add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_NEW_DIR);
 }
 
 /* The VMM and its guest live in the limits together, so the guest's memory alone would have it killed. Which VMM it will be is known
@@ -104,33 +110,46 @@ static int add_slice(UnitFiles *f, const Definition *d, const SiteConfig *site, 
         r = strbuf_finish(&b, &content, NULL);
         if (r < 0)
                 return r;
-        return add(f, strdup(slice), content, false);
+        return add(f, strdup(slice), content, 0);
 }
 
-/* One line of [Install]; definitions have been checked to hold valid names there. */
-static int add_install(UnitFiles *f, const char *key, const char *value, const char *unit) {
-        const char *suffix = streq(key, "RequiredBy") ? "requires" : "wants";
-        _cleanup_strv_ char **names = NULL;
-        const char *reason;
+/* systemd of Debian 12 knows no folder of links for Upholds=, but the key itself. */
+static int add_upholds(UnitFiles *f, const char *vm, const char *unit, const char *name, size_t n) {
+        return add(f, strf("%.*s.d/50-inferno@%s.conf", (int) n, name, vm),
+                   strf(UNIT_FILES_MARK "\n\n[Unit]\nUpholds=%s\n", unit), 0);
+}
+
+int unit_files_add_install(UnitFiles *f, const Definition *d) {
+        static const char *const keys[] = { "WantedBy", "RequiredBy", "UpheldBy" };
+        _cleanup_free_ char *unit = layout_unit_name(d->name);
         int r;
 
-        r = words_split(value, &names, &reason);
-        if (r < 0)
-                return r;
-        STRV_FOREACH(name, names) {
-                r = add(f, strf("%s.%s/%s", *name, suffix, unit), strdup(TEMPLATE_PATH), true);
-                if (r < 0)
-                        return r;
+        if (!unit)
+                return -ENOMEM;
+        for (size_t k = 0; k < ELEMENTSOF(keys); k++) {
+                size_t first = f->n;
+
+                for (size_t i = 0; i < d->n_pass; i++) {
+                        const char *s = d->pass[i].value, *name;
+                        size_t n;
+
+                        if (!streq(d->pass[i].section, "Install") || !streq(d->pass[i].key, keys[k]))
+                                continue;
+                        /* An empty value takes back what lines before it (of the main file, say) asked for. */
+                        if (isempty(s))
+                                truncate_files(f, first);
+                        while ((n = unit_names_next(&s, &name)) > 0) {
+                                if (streq(keys[k], "UpheldBy"))
+                                        r = add_upholds(f, d->name, unit, name, n);
+                                else
+                                        r = add(f, strf("%.*s.%s/%s", (int) n, name, streq(keys[k], "WantedBy") ? "wants" : "requires", unit),
+                                                strdup(TEMPLATE_PATH), UNIT_FILE_LINK);
+                                if (r < 0)
+                                        return r;
+                        }
+                }
         }
         return 0;
-}
-
-/* An empty value takes back what earlier lines (of the main file, say) asked for. */
-static bool is_reset_later(const Definition *d, size_t i) {
-        for (size_t k = i + 1; k < d->n_pass; k++)
-                if (streq(d->pass[k].section, "Install") && streq(d->pass[k].key, d->pass[i].key) && isempty(d->pass[k].value))
-                        return true;
-        return false;
 }
 
 int unit_files_add(UnitFiles *f, const Definition *d, const SiteConfig *site) {
@@ -140,25 +159,35 @@ int unit_files_add(UnitFiles *f, const Definition *d, const SiteConfig *site) {
         if (!unit || !slice)
                 return -ENOMEM;
         r = add_dropin(f, d, site, unit, slice);
-        if (r >= 0)
-                r = add_slice(f, d, site, slice);
-        for (size_t i = 0; r >= 0 && i < d->n_pass; i++)
-                if (streq(d->pass[i].section, "Install") && !is_reset_later(d, i))
-                        r = add_install(f, d->pass[i].key, d->pass[i].value, unit);
-        return r;
+        if (r < 0)
+                return r;
+        return add_slice(f, d, site, slice);
 }
 
-int unit_files_add_broken(UnitFiles *f, const char *vm) {
-        _cleanup_free_ char *unit = layout_unit_name(vm);
+int unit_files_add_broken(UnitFiles *f, const Definition *d) {
+        _cleanup_free_ char *unit = layout_unit_name(d->name);
+        _cleanup_strbuf_ StrBuf b = {};
+        char *content;
+        int r;
 
         if (!unit)
                 return -ENOMEM;
-        return add(f, strf(LAYOUT_TARGET_UNIT ".wants/%s", unit), strdup(TEMPLATE_PATH), true);
+        if (!d->path)
+                return add(f, strf(LAYOUT_TARGET_UNIT ".wants/%s", unit), strdup(TEMPLATE_PATH), UNIT_FILE_LINK);
+        /* SourcePath=, so that systemctl says what is missing to who has mended the file; [Unit], for its OnFailure=. */
+        add_unit_section(&b, d);
+        r = strbuf_finish(&b, &content, NULL);
+        if (r < 0)
+                return r;
+        r = add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_NEW_DIR);
+        if (r < 0)
+                return r;
+        return unit_files_add_install(f, d);
 }
 
 /* By a temporary name, over what is there: who reads meanwhile sees the old file or the new one, whole. */
 static int replace_file(int dir_fd, const UnitFile *u) {
-        if (u->is_link)
+        if (u->flags & UNIT_FILE_LINK)
                 return symlink_atomic_at(u->content, dir_fd, u->path);
         return write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0);
 }
@@ -168,7 +197,7 @@ static int replace_file(int dir_fd, const UnitFile *u) {
 static int write_file(int dir_fd, const UnitFile *u) {
         _cleanup_close_ int fd = -EBADF;
 
-        if (u->is_link) {
+        if (u->flags & UNIT_FILE_LINK) {
                 if (symlinkat(u->content, dir_fd, u->path) >= 0)
                         return 0;
         } else {
@@ -179,23 +208,76 @@ static int write_file(int dir_fd, const UnitFile *u) {
         return errno == EEXIST ? replace_file(dir_fd, u) : negative_errno();
 }
 
+static int make_dir_of(int dir_fd, const UnitFile *u) {
+        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
+
+        if (!dir)
+                return -ENOMEM;
+        return mkdirat(dir_fd, dir, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
+}
+
 int unit_files_write(const UnitFiles *f, int dir_fd) {
         for (size_t i = 0; i < f->n; i++) {
                 const UnitFile *u = f->items + i;
-                int r;
+                int r = 0;
 
-                r = write_file(dir_fd, u);
-                if (r == -ENOENT) {
-                        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
-
-                        if (!dir)
-                                return -ENOMEM;
-                        if (mkdirat(dir_fd, dir, 0755) < 0 && errno != EEXIST)
-                                return negative_errno();
+                if (u->flags & UNIT_FILE_NEW_DIR)
+                        r = make_dir_of(dir_fd, u);
+                if (r >= 0)
                         r = write_file(dir_fd, u);
+                if (r == -ENOENT && strchr(u->path, '/')) {
+                        r = make_dir_of(dir_fd, u);
+                        if (r >= 0)
+                                r = write_file(dir_fd, u);
                 }
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+/* Files that people have put under these names do not have the mark. */
+static bool has_mark(int dir_fd, const char *path) {
+        char head[sizeof(UNIT_FILES_MARK)];
+        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+        return fd >= 0 && read_full(fd, head, sizeof(head)) == sizeof(head) && memcmp(head, UNIT_FILES_MARK "\n", sizeof(head)) == 0;
+}
+
+static int remove_units_of(int dir_fd, const char *name) {
+        _cleanup_free_ char *dropin = NULL;
+
+        if (startswith(name, "inferno-") && endswith(name, ".slice") && has_mark(dir_fd, name))
+                return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? negative_errno() : 0;
+        if (!startswith(name, "inferno@") || !endswith(name, ".service.d"))
+                return 0;
+        dropin = strf("%s/50-inferno.conf", name);
+        if (!dropin)
+                return -ENOMEM;
+        if (!has_mark(dir_fd, dropin))
+                return 0;
+        if (unlinkat(dir_fd, dropin, 0) < 0 && errno != ENOENT)
+                return negative_errno();
+        /* There may be drop-ins of the administrator's. */
+        return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT ? negative_errno() : 0;
+}
+
+int unit_files_remove(int dir_fd) {
+        _cleanup_closedir_ DIR *d = NULL;
+        _cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct dirent *de;
+        int r = 0, k;
+
+        if (fd < 0)
+                return negative_errno();
+        d = fdopendir(fd);
+        if (!d)
+                return negative_errno();
+        (void) TAKE_FD(fd);
+        while ((errno = 0, de = readdir(d))) {
+                k = remove_units_of(dir_fd, de->d_name);
+                if (k < 0)
+                        r = k;
+        }
+        return errno > 0 ? negative_errno() : r;
 }

@@ -199,6 +199,14 @@ int config_parse_path(const char *value, void *field, const char **ret_reason) {
         return free_and_strdup(field, value);
 }
 
+/* A path that goes into a unit file, and means the same there without any quoting. */
+int config_parse_program(const char *value, void *field, const char **ret_reason) {
+        if (!path_is_plain(value) ||
+            value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-")] != 0)
+                return wrong(ret_reason, "wanted is an absolute path of letters, digits and \"/._+-\", without \".\" and \"..\"");
+        return free_and_strdup(field, value);
+}
+
 int config_parse_hostname(const char *value, void *field, const char **ret_reason) {
         if (!hostname_is_valid(value))
                 return wrong(ret_reason, "wanted is a host name: letters, digits, inner hyphens and dots, 64 at most");

@@ -36,6 +36,7 @@ int config_parse_environment(const char *value, void *field, const char **ret_re
 int config_parse_environment_file(const char *value, void *field, const char **ret_reason);
 int config_parse_user(const char *value, void *field, const char **ret_reason);
 int config_parse_path(const char *value, void *field, const char **ret_reason);
+int config_parse_program(const char *value, void *field, const char **ret_reason);
 int config_parse_hostname(const char *value, void *field, const char **ret_reason);
 int config_parse_vcpus(const char *value, void *field, const char **ret_reason);
 int config_parse_memory(const char *value, void *field, const char **ret_reason);

@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/parse.h"
@@ -97,7 +96,7 @@ static int compare_entries(const void *a, const void *b) {
         return strcmp(((const SetEntry *) a)->name, ((const SetEntry *) b)->name);
 }
 
-/* Sorts, and makes one entry of all with the same name. Drop-ins without a definition, and masked definitions, are none. */
+/* Sorts, and makes one entry of all with the same name. */
 static void merge_entries(DefinitionSet *s) {
         size_t n = 0;
 
@@ -122,6 +121,7 @@ int definition_set_new(DefinitionSet **ret, DefinitionErrors *errors) {
 
         if (!s)
                 return -ENOMEM;
+        /* One folder that cannot be looked into does not hinder the definitions of the others. */
         r = search_open(layout_definition_dirs, &s->search, errors);
         if (r < 0)
                 return r;
@@ -148,11 +148,16 @@ const char *definition_set_name(const DefinitionSet *s, size_t i) {
 }
 
 int definition_set_load(const DefinitionSet *s, size_t i, const SiteConfig *site, Definition **ret, DefinitionErrors *errors) {
+        return definition_set_load_full(s, i, site, ret, NULL, errors);
+}
+
+int definition_set_load_full(const DefinitionSet *s, size_t i, const SiteConfig *site, Definition **ret, Definition **ret_wrong,
+                             DefinitionErrors *errors) {
         const SetEntry *e = s->entries + i;
 
         if (e->hint.main == 0)
                 return -ENOENT;
-        return loader_load(&s->search, e->name, e->hint, site, ret, errors);
+        return loader_load(&s->search, e->name, e->hint, site, ret, ret_wrong, errors);
 }
 
 int definition_enumerate(char ***ret, DefinitionErrors *errors) {

@@ -7,7 +7,6 @@
 #include "definition/loader.h"
 #include "definition/pass-through.h"
 #include "definition/problems.h"
-#include "definition/search.h"
 #include "layout/layout.h"
 
 enum { UNIT_NAME_MAX = 255 };
@@ -178,6 +177,12 @@ static int on_file(void *userdata, const char *path, char *text, size_t size) {
         if (r < 0)
                 return r;
         l->path = copy;
+        /* The main file comes first, if it can be read; drop-ins end in ".conf". */
+        if (!l->definition->path && endswith(path, ".vm")) {
+                l->definition->path = strdup(path);
+                if (!l->definition->path)
+                        return -ENOMEM;
+        }
         l->section = NULL;
         l->seen = 0;
         r = ini_parse(text, size, &handler, l);
@@ -240,7 +245,7 @@ static int finish(Loader *l) {
 }
 
 int loader_load(const SearchPath *search, const char *name, SearchHint hint, const SiteConfig *site, Definition **ret,
-                DefinitionErrors *errors) {
+                Definition **ret_wrong, DefinitionErrors *errors) {
         _cleanup_(definition_freep) Definition *d = calloc(1, sizeof(Definition));
         _cleanup_free_ char *file = strf("%s.vm", name);
         Loader l = {
@@ -278,17 +283,16 @@ int loader_load(const SearchPath *search, const char *name, SearchHint hint, con
         }
         if (r < 0 && r != -EINVAL)
                 return r;
-        /* A main file that cannot be read has its line in errors, and no path. */
         if (r >= 0) {
-                d->path = strdup(d->files[0]);
-                if (!d->path)
-                        return -ENOMEM;
                 k = finish(&l);
                 if (k < 0 && k != -E2BIG)
                         return k;
         }
-        if (r < 0 || l.n_problems > 0)
+        if (r < 0 || l.n_problems > 0) {
+                if (ret_wrong)
+                        *ret_wrong = TAKE_PTR(d);
                 return -EINVAL;
+        }
         *ret = TAKE_PTR(d);
         return 0;
 }
@@ -301,7 +305,7 @@ int definition_load(const char *name, const SiteConfig *site, Definition **ret, 
         if (!vm_name_is_valid(name))
                 return problems_add(errors, "\"%.100s\" is no name of a VM: wanted are a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most.", name);
         r = search_open(layout_definition_dirs, &search, errors);
-        if (r < 0)
-                return r;
-        return loader_load(&search, name, anywhere, site, ret, errors);
+        if (r != 0)
+                return r == SEARCH_INCOMPLETE ? -EINVAL : r;
+        return loader_load(&search, name, anywhere, site, ret, NULL, errors);
 }

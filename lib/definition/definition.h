@@ -83,9 +83,11 @@ void site_config_done(SiteConfig *c);
 #define _cleanup_site_config_ _cleanup_(site_config_done)
 /* -EINVAL with errors filled where a file is wrong. No file at all is fine. */
 int site_config_load(SiteConfig *ret, DefinitionErrors *errors);
+/* What holds without any file. */
+int site_config_defaults(SiteConfig *ret);
 
-/* Finds NAME.vm and its drop-ins, reads and checks them. -ENOENT: no such definition; -ERFKILL: masked; -EINVAL: wrong, with all
- * problems in errors; other errors of reading also have their line there. */
+/* Finds NAME.vm and its drop-ins, reads and checks them. -ENOENT: no such definition; -ERFKILL: masked; -EINVAL: wrong, or no name of a
+ * VM. Each of these has its lines in errors: all problems of all files. Other errors are the machine's (-ENOMEM, -EMFILE, -EIO), and have none. */
 int definition_load(const char *name, const SiteConfig *site, Definition **ret, DefinitionErrors *errors);
 
 /* The names of all definitions of the search path, sorted, each once, masked ones left out. Names that are no valid names of VMs
@@ -113,3 +115,7 @@ size_t definition_set_size(const DefinitionSet *s);
 const char *definition_set_name(const DefinitionSet *s, size_t i);
 /* As definition_load(). */
 int definition_set_load(const DefinitionSet *s, size_t i, const SiteConfig *site, Definition **ret, DefinitionErrors *errors);
+/* Besides, with -EINVAL *ret_wrong is what could be read of it: its name, its path unless the main file cannot be read at all, and those
+ * lines of sections other than [VM] that are good. Nothing else in it counts. */
+int definition_set_load_full(const DefinitionSet *s, size_t i, const SiteConfig *site, Definition **ret, Definition **ret_wrong,
+                             DefinitionErrors *errors);

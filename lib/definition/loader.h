@@ -4,6 +4,6 @@
 
 #include "definition/search.h"
 
-/* As definition_load(), for a valid name. */
+/* As definition_load(), for a valid name; ret_wrong as definition_set_load_full() has it. */
 int loader_load(const SearchPath *search, const char *name, SearchHint hint, const SiteConfig *site, Definition **ret,
-                DefinitionErrors *errors);
+                Definition **ret_wrong, DefinitionErrors *errors);

@@ -4,19 +4,31 @@
 
 #include "base/str.h"
 #include "definition/pass-through.h"
-#include "definition/words.h"
 
-enum { UNIT_NAME_MAX = 255 };
+enum {
+        UNIT_NAME_MAX = 255,
+        LINKED_NAME_MAX = UNIT_NAME_MAX - (sizeof(".requires") - 1),    /* of a unit that has a folder of links beside it */
+};
 
-bool unit_name_is_valid(const char *s) {
+size_t unit_names_next(const char **s, const char **ret) {
+        size_t n;
+
+        *s += strspn(*s, " \t");
+        n = strcspn(*s, " \t");
+        *ret = *s;
+        *s += n;
+        return n;
+}
+
+bool unit_name_is_valid(const char *s, size_t n) {
         static const char *const types[] = { "service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope" };
-        const char *dot = strrchr(s, '.'), *at = strchr(s, '@');
+        const char *dot = memrchr(s, '.', n), *at = memchr(s, '@', n);
         bool known = false;
 
-        if (!dot || dot == s || strlen(s) > UNIT_NAME_MAX)
+        if (!dot || dot == s || n > UNIT_NAME_MAX)
                 return false;
         for (size_t i = 0; i < ELEMENTSOF(types); i++)
-                known = known || streq(dot + 1, types[i]);
+                known = known || (strlen(types[i]) == (size_t) (s + n - dot - 1) && memcmp(dot + 1, types[i], strlen(types[i])) == 0);
         for (const char *p = s; p < dot; p++)
                 if (!isalnum((unsigned char) *p) && !strchr(":-_.\\@", *p))
                         return false;
@@ -69,22 +81,17 @@ static const char *check_service(const char *key, const char *value) {
 
 /* The generator makes symbolic links of these, for which systemctl enable would expand specifiers: there are none here. */
 static const char *check_install(const char *key, const char *value) {
-        _cleanup_strv_ char **names = NULL;
-        const char *reason;
+        size_t n;
 
         if (streq(key, "Also") || streq(key, "DefaultInstance"))
                 return "Each VM is enabled by its own definition alone.";
         if (streq(key, "Alias"))
                 return "systemd has no aliases for instances of templates, which units of VMs are.";
-        if (streq(key, "UpheldBy"))
-                return "systemd of Debian 12 does not know UpheldBy= yet; use Upholds= in [Unit] of the other unit.";
-        if (!streq(key, "WantedBy") && !streq(key, "RequiredBy"))
-                return "Unknown key in [Install]; there are WantedBy= and RequiredBy=.";
-        if (words_split(value, &names, &reason) < 0)
-                return "Wanted are names of units.";
-        STRV_FOREACH(n, names)
-                if (!unit_name_is_valid(*n))
-                        return "Wanted are names of units such as multi-user.target, without specifiers.";
+        if (!streq(key, "WantedBy") && !streq(key, "RequiredBy") && !streq(key, "UpheldBy"))
+                return "Unknown key in [Install]; there are WantedBy=, RequiredBy= and UpheldBy=.";
+        for (const char *s = value, *name; (n = unit_names_next(&s, &name)) > 0;)
+                if (n > LINKED_NAME_MAX || !unit_name_is_valid(name, n))
+                        return "Wanted are names of units such as multi-user.target, without specifiers and quotes, 246 bytes at most.";
         return NULL;
 }
 

@@ -21,7 +21,7 @@ int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *erro
         SearchPath s = { .dirs = dirs };
         int r = 0;
 
-        for (; dirs[s.n]; s.n++) {
+        for (; dirs[s.n] && r != -ENOMEM; s.n++) {
                 _cleanup_free_ char *path = layout_path(dirs[s.n]);
 
                 s.fds[s.n] = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
@@ -35,7 +35,7 @@ int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *erro
                 return r;
         }
         *ret = s;
-        return 0;
+        return r < 0 ? SEARCH_INCOMPLETE : 0;
 }
 
 void search_close(SearchPath *s) {

@@ -15,7 +15,10 @@ typedef struct SearchPath {
 
 #define SEARCH_ALL_DIRS ((1U << SEARCH_DIRS_MAX) - 1)
 
-/* Opens the folders. One that is missing is fine, one that cannot be opened is a problem of its own. */
+enum { SEARCH_INCOMPLETE = 1 };
+
+/* Opens the folders. One that is missing is fine. Where one cannot be opened it has its line in errors, the others are open, and the result
+ * is SEARCH_INCOMPLETE: what it would mask or override is not known. */
 int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *errors);
 void search_close(SearchPath *s);
 #define _cleanup_search_ _cleanup_(search_close)

@@ -35,7 +35,7 @@ static int parse_uid_range(const char *value, void *field, const char **ret_reas
 static const ConfigKey site_keys[] = {
         CONFIG_KEY(SiteConfig, kernel, "Kernel", config_parse_path, CONFIG_STRING),
         CONFIG_KEY(SiteConfig, firecracker, "Firecracker", config_parse_path, CONFIG_STRING),
-        CONFIG_KEY(SiteConfig, jailer, "Jailer", config_parse_path, CONFIG_STRING),
+        CONFIG_KEY(SiteConfig, jailer, "Jailer", config_parse_program, CONFIG_STRING),
         CONFIG_KEY(SiteConfig, vmm, "VMM", config_parse_vmm, CONFIG_SCALAR),
         CONFIG_KEY(SiteConfig, vcpu_millis, "VCPUs", config_parse_vcpus, CONFIG_SCALAR),
         CONFIG_KEY(SiteConfig, memory, "Memory", config_parse_memory, CONFIG_SCALAR),
@@ -91,17 +91,23 @@ void site_config_done(SiteConfig *c) {
 static int site_problem(SiteLoader *l, unsigned line, const char *subject, const char *message) {
         int r;
 
-        if (++l->n_problems > PROBLEMS_MAX)
-                return -E2BIG;
-        r = problems_add(l->errors, "%s:%u: %.100s%s%s", l->path, MAX(line, 1U), subject ?: "", subject ? ": " : "", message);
+        if (++l->n_problems > PROBLEMS_MAX) {
+                r = problems_add(l->errors, "%s: There are more problems than are listed here.", l->path);
+                return r == -ENOMEM ? r : -E2BIG;
+        }
+        r = problems_add(l->errors, "%s:%u: %s%s%s", l->path, line, subject ?: "", subject ? ": " : "", message);
         return r == -ENOMEM ? r : 0;
 }
 
 static int on_section(void *userdata, unsigned line, const char *name) {
         SiteLoader *l = userdata;
+        _cleanup_free_ char *subject = NULL;
 
         l->in_inferno = streq(name, "Inferno");
-        return l->in_inferno ? 0 : site_problem(l, line, NULL, "Unknown section; there is [Inferno].");
+        if (l->in_inferno)
+                return 0;
+        subject = strf("[%.100s]", name);
+        return subject ? site_problem(l, line, subject, "Unknown section; there is [Inferno].") : -ENOMEM;
 }
 
 static int on_problem(void *userdata, unsigned line, const char *message) {
@@ -111,20 +117,24 @@ static int on_problem(void *userdata, unsigned line, const char *message) {
 static int on_assignment(void *userdata, unsigned line, const char *key, const char *value) {
         SiteLoader *l = userdata;
         const ConfigKey *k = config_key_find(site_keys, ELEMENTSOF(site_keys), key);
+        _cleanup_free_ char *subject = NULL;
         const char *reason = NULL;
         uint32_t bit;
         int r;
 
         if (!l->in_inferno)
                 return 0;
+        subject = strf("%.100s=%.100s", key, value);
+        if (!subject)
+                return -ENOMEM;
         if (!k)
-                return site_problem(l, line, key, "Unknown key.");
+                return site_problem(l, line, subject, "Unknown key in [Inferno].");
         bit = UINT32_C(1) << (k - site_keys);
         if (k->kind != CONFIG_LIST && (l->seen & bit))
-                return site_problem(l, line, key, "This key is given twice in one file.");
+                return site_problem(l, line, subject, "This key is given twice in one file.");
         l->seen |= bit;
         r = config_key_assign(k, value, l->config, &site_defaults, &reason);
-        return r == -EINVAL ? site_problem(l, line, key, reason) : r;
+        return r == -EINVAL ? site_problem(l, line, subject, reason) : r;
 }
 
 static int on_file(void *userdata, const char *path, char *text, size_t size) {
@@ -146,6 +156,26 @@ static int default_string(char **field, const char *value) {
         return *field ? 0 : free_and_strdup(field, value);
 }
 
+/* Fills in what no file has set. */
+static int finish(SiteConfig *c) {
+        if (default_string(&c->kernel, LAYOUT_KERNEL) < 0 || default_string(&c->firecracker, "/usr/bin/firecracker") < 0 ||
+            default_string(&c->jailer, LAYOUT_JAILER) < 0 || default_string(&c->network, "172.16.0.0/12") < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+int site_config_defaults(SiteConfig *ret) {
+        _cleanup_site_config_ SiteConfig c = site_defaults;
+        int r;
+
+        r = finish(&c);
+        if (r < 0)
+                return r;
+        *ret = c;
+        c = (SiteConfig) {};
+        return 0;
+}
+
 int site_config_load(SiteConfig *ret, DefinitionErrors *errors) {
         static const SearchHint anywhere = { SEARCH_ALL_DIRS, SEARCH_ALL_DIRS };
         _cleanup_site_config_ SiteConfig c = site_defaults;
@@ -154,14 +184,14 @@ int site_config_load(SiteConfig *ret, DefinitionErrors *errors) {
         int r;
 
         r = search_open(layout_config_dirs, &search, errors);
-        if (r < 0)
-                return r;
+        if (r != 0)
+                return r == SEARCH_INCOMPLETE ? -EINVAL : r;
         r = search_load(&search, "inferno.conf", anywhere, true, on_file, &l, errors);
         if (r < 0)
                 return r;
-        if (default_string(&c.kernel, LAYOUT_KERNEL) < 0 || default_string(&c.firecracker, "/usr/bin/firecracker") < 0 ||
-            default_string(&c.jailer, LAYOUT_JAILER) < 0 || default_string(&c.network, "172.16.0.0/12") < 0)
-                return -ENOMEM;
+        r = finish(&c);
+        if (r < 0)
+                return r;
         *ret = c;
         c = (SiteConfig) {};
         return 0;

@@ -147,7 +147,7 @@ static void test_problems(void **state) {
         ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nType=simple\n",
                        ":4: Type=simple: A VM's unit is Type=notify: kiln tells systemd when the guest is ready.");
         ASSERT_PROBLEM("[VM]\nImage=a\n[Install]\nWantedBy=../x.target\n",
-                       ":4: WantedBy=../x.target: Wanted are names of units such as multi-user.target, without specifiers.");
+                       ":4: WantedBy=../x.target: Wanted are names of units such as multi-user.target, without specifiers and quotes, 246 bytes at most.");
 }
 
 static void test_long_line(void **state) {
@@ -299,14 +299,30 @@ static void test_words(void **state) {
         }
 }
 
+static bool is_unit_name(const char *s) {
+        return unit_name_is_valid(s, strlen(s));
+}
+
 static void test_unit_names(void **state) {
-        assert_true(unit_name_is_valid("multi-user.target"));
-        assert_true(unit_name_is_valid("a@b.service"));
-        assert_false(unit_name_is_valid("a@.service"));
-        assert_false(unit_name_is_valid("../a.service"));
-        assert_false(unit_name_is_valid("a.txt"));
-        assert_false(unit_name_is_valid("%n.service"));
-        assert_false(unit_name_is_valid(".service"));
+        const char *list = " a.target\tdev-sda\\x2d1.device ", *name;
+
+        assert_true(is_unit_name("multi-user.target"));
+        assert_true(is_unit_name("a@b.service"));
+        assert_true(is_unit_name("dev-sda\\x2d1.device"));
+        assert_false(is_unit_name("a@.service"));
+        assert_false(is_unit_name("@a.service"));
+        assert_false(is_unit_name("../a.service"));
+        assert_false(is_unit_name("a.txt"));
+        assert_false(is_unit_name("a.services"));
+        assert_false(is_unit_name("%n.service"));
+        assert_false(is_unit_name(".service"));
+        assert_false(is_unit_name("service"));
+        assert_false(is_unit_name(""));
+
+        assert_int_equal(unit_names_next(&list, &name), strlen("a.target"));
+        assert_memory_equal(name, "a.target", 8);
+        assert_int_equal(unit_names_next(&list, &name), strlen("dev-sda\\x2d1.device"));
+        assert_int_equal(unit_names_next(&list, &name), 0);
 }
 
 int main(void) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Each folder of tests/golden/generator has a tree with definitions, root/, and what --dry-run prints of it, expected. */
 
-#include <dirent.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -17,7 +17,7 @@ static int collect(void *userdata, const UnitFiles *files) {
         for (size_t i = 0; i < files->n; i++) {
                 const UnitFile *u = files->items + i;
 
-                strbuf_addf(b, u->is_link ? "%s -> %s\n\n" : "# %s\n%s\n", u->path, u->content);
+                strbuf_addf(b, u->flags & UNIT_FILE_LINK ? "%s -> %s\n\n" : "# %s\n%s\n", u->path, u->content);
         }
         return 0;
 }
@@ -52,44 +52,126 @@ static void check_case(const char *folder, size_t problems_expected) {
 static void test_golden(void **state) {
         check_case("plain", 0);
         check_case("everything", 0);
-        check_case("broken", 2);
+        check_case("broken", 4);
         check_case("site-config", 0);
+        check_case("wrong-site-config", 2);
+}
+
+/* The units of a VM that is defined by these, for the tests of writing. */
+static void units_of(uint64_t memory, UnitFiles *ret) {
+        PassThrough pass[] = {
+                { .section = "Install", .key = (char *) "WantedBy", .value = (char *) "multi-user.target" },
+                { .section = "Service", .key = (char *) "Environment", .value = NULL },
+        };
+        _cleanup_free_ char *filler = calloc(1, memory / MIB(1) + 1);
+        SiteConfig site = { .jailer = (char *) LAYOUT_JAILER };
+        Definition d = {
+                .name = (char *) "web", .path = (char *) "/etc/inferno/vms/web.vm", .tenant = (char *) "default",
+                .vcpu_millis = 1000, .memory = memory, .pass = pass, .n_pass = 2,
+        };
+
+        /* Different memory makes content of different length. */
+        memset(filler, 'x', memory / MIB(1));
+        pass[1].value = filler;
+        assert_ok(unit_files_add(ret, &d, &site));
+        assert_ok(unit_files_add_install(ret, &d));
+}
+
+static void make_dir(char *template, int *ret_fd) {
+        assert_non_null(mkdtemp(template));
+        *ret_fd = open(template, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(*ret_fd);
+}
+
+static void assert_written(const UnitFiles *files, int fd) {
+        for (size_t i = 0; i < files->n; i++) {
+                const UnitFile *u = files->items + i;
+                _cleanup_free_ char *content = NULL;
+
+                if (u->flags & UNIT_FILE_LINK) {
+                        char target[256] = "";
+
+                        assert_true(readlinkat(fd, u->path, target, sizeof(target) - 1) > 0);
+                        assert_string_equal(target, u->content);
+                } else {
+                        assert_ok(read_file_at(fd, u->path, 1024 * 1024, &content, NULL));
+                        assert_string_equal(content, u->content);
+                }
+        }
 }
 
 static void test_write(void **state) {
-        static const struct {
-                const char *path, *target;
-        } links[] = {
-                { "multi-user.target.wants/inferno@web.service", "/usr/lib/systemd/system/inferno@.service" },
-        };
-        char dir[] = "/tmp/test-generator.XXXXXX", target[256];
+        char dir[] = "/tmp/test-generator.XXXXXX";
+        _cleanup_unit_files_ UnitFiles small = {}, large = {};
         _cleanup_close_ int fd = -EBADF;
-        Definition d = {
-                .name = (char *) "web", .path = (char *) "/etc/inferno/vms/web.vm", .tenant = (char *) "default",
-                .vcpu_millis = 1000, .memory = MIB(64),
-        };
-        PassThrough pass = { .section = "Install", .key = (char *) "WantedBy", .value = (char *) "multi-user.target" };
-        SiteConfig site = { .jailer = (char *) LAYOUT_JAILER };
-        _cleanup_unit_files_ UnitFiles files = {};
-        _cleanup_free_ char *content = NULL;
 
-        d.pass = &pass;
-        d.n_pass = 1;
-        assert_non_null(mkdtemp(dir));
-        fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_ok(unit_files_add(&files, &d, &site));
-        /* Twice: what is there already is no obstacle. */
-        assert_ok(unit_files_write(&files, fd));
-        assert_ok(unit_files_write(&files, fd));
-        for (size_t i = 0; i < ELEMENTSOF(links); i++) {
-                ssize_t n = readlinkat(fd, links[i].path, target, sizeof(target) - 1);
+        make_dir(dir, &fd);
+        units_of(MIB(64), &small);
+        units_of(MIB(4096), &large);
+        assert_int_equal(small.n, 3);
+        /* What is there already is replaced, also by something shorter. */
+        assert_ok(unit_files_write(&large, fd));
+        assert_written(&large, fd);
+        assert_ok(unit_files_write(&small, fd));
+        assert_written(&small, fd);
+        assert_ok(remove_tree_at(AT_FDCWD, dir));
+}
 
-                assert_true(n > 0);
-                target[n] = 0;
-                assert_string_equal(target, links[i].target);
+/* Two at once in one directory: each file is that of one or the other, whole. */
+static void test_two_at_once(void **state) {
+        char dir[] = "/tmp/test-generator.XXXXXX";
+        _cleanup_unit_files_ UnitFiles small = {}, large = {};
+        _cleanup_close_ int fd = -EBADF;
+        int wstatus;
+        pid_t pid;
+
+        make_dir(dir, &fd);
+        units_of(MIB(64), &small);
+        units_of(MIB(16384), &large);
+        for (unsigned round = 0; round < 100; round++) {
+                pid = fork();
+                assert_true(pid >= 0);
+                if (pid == 0)
+                        _exit(unit_files_write(&small, fd) < 0);
+                assert_ok(unit_files_write(&large, fd));
+                assert_true(waitpid(pid, &wstatus, 0) == pid && WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0);
+                for (size_t i = 0; i < small.n; i++) {
+                        _cleanup_free_ char *content = NULL;
+
+                        if (small.items[i].flags & UNIT_FILE_LINK)
+                                continue;
+                        assert_ok(read_file_at(fd, small.items[i].path, 1024 * 1024, &content, NULL));
+                        assert_true(streq(content, small.items[i].content) || streq(content, large.items[i].content));
+                }
+                assert_ok(remove_tree_at(fd, "inferno@web.service.d"));
+                assert_ok(unlinkat(fd, "inferno-default-web.slice", 0));
         }
-        assert_ok(read_file_at(fd, "inferno@web.service.d/50-inferno.conf", 4096, &content, NULL));
-        assert_non_null(startswith(content, UNIT_FILES_MARK "\n"));
+        assert_ok(remove_tree_at(AT_FDCWD, dir));
+}
+
+static void test_remove(void **state) {
+        char dir[] = "/tmp/test-generator.XXXXXX";
+        _cleanup_unit_files_ UnitFiles files = {};
+        _cleanup_close_ int fd = -EBADF;
+
+        make_dir(dir, &fd);
+        units_of(MIB(64), &files);
+        assert_ok(unit_files_write(&files, fd));
+        assert_ok(mkdir_parents_at(fd, "inferno@own.service.d", 0755));
+        assert_ok(write_file_atomic_at(fd, "inferno@own.service.d/50-inferno.conf", "# mine\n", 7, 0644, 0));
+        assert_ok(write_file_atomic_at(fd, "inferno-own.slice", "", 0, 0644, 0));
+        assert_ok(unit_files_remove(fd));
+        assert_error(faccessat(fd, "inferno@web.service.d", F_OK, 0) < 0 ? -errno : 0, ENOENT);
+        assert_error(faccessat(fd, "inferno-default-web.slice", F_OK, 0) < 0 ? -errno : 0, ENOENT);
+        assert_ok(faccessat(fd, "inferno@own.service.d/50-inferno.conf", F_OK, 0));
+        assert_ok(faccessat(fd, "inferno-own.slice", F_OK, 0));
+
+        /* The administrator's drop-in beside ours stays. */
+        assert_ok(unit_files_write(&files, fd));
+        assert_ok(write_file_atomic_at(fd, "inferno@web.service.d/60-mine.conf", "", 0, 0644, 0));
+        assert_ok(unit_files_remove(fd));
+        assert_ok(faccessat(fd, "inferno@web.service.d/60-mine.conf", F_OK, 0));
+        assert_error(faccessat(fd, "inferno@web.service.d/50-inferno.conf", F_OK, 0) < 0 ? -errno : 0, ENOENT);
         assert_ok(remove_tree_at(AT_FDCWD, dir));
 }
 
@@ -97,6 +179,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_golden),
                 cmocka_unit_test(test_write),
+                cmocka_unit_test(test_two_at_once),
+                cmocka_unit_test(test_remove),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
