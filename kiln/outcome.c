@@ -98,7 +98,11 @@ void outcome_decide(const EndFacts *f, Outcome *ret) {
                 outcome_set(&o, EXIT_GUEST_LOST, "watchdog", LOG_ERR, "%s",
                             f->silent ? "The guest did not answer any more and was killed, as the watchdog asked."
                                       : "Killed by the watchdog, though the guest has answered: kiln itself was held up.");
-        else if (f->stop_timed_out) {
+        else if (f->start_timeout_usec > 0) {
+                o.show_console = true;
+                outcome_set(&o, EXIT_GUEST_LOST, "start-timeout", LOG_ERR, "The guest has not %s within %s and was killed.",
+                            f->booted ? "started the workload" : "booted", format_seconds(f->start_timeout_usec));
+        } else if (f->stop_timed_out) {
                 o.signal = SIGKILL;
                 outcome_set(&o, EXIT_SIGNAL_BASE + SIGKILL, "stop-timeout", LOG_WARNING, "The workload did not stop within %s, killed.",
                             format_seconds(f->stop_timeout_usec));

@@ -10,6 +10,7 @@ typedef struct EndFacts {
         bool exited;                    /* the guest said how its workload ended: */
         StatusLine status;
 
+        uint64_t start_timeout_usec;    /* it has not booted, or not started the workload, within that; 0: it has, or had time left */
         bool stop_requested;
         unsigned stop_signal;
         uint64_t stop_timeout_usec;

@@ -4,7 +4,8 @@
  *
  *   STARTING --booted--> BOOTED --started--> RUNNING
  *   BOOTED, RUNNING --SIGTERM--> STOPPING_SIGNAL --stop timeout--> STOPPING_CAD --grace--> KILLING
- *   STARTING --SIGTERM--> KILLING           any of these --SIGABRT (systemd's watchdog)--> KILLING
+ *   STARTING --SIGTERM--> KILLING           STARTING, BOOTED --too long--> KILLING
+ *   any of these --SIGABRT (systemd's watchdog)--> KILLING
  *   any of these --exited--> FINISHING --too long--> KILLING
  *   any state --the VMM has ended--> ENDED --all it left is read and in the journal--> kiln exits
  */
@@ -37,6 +38,8 @@
 /* Where the unit binds systemd's socket into the jail; the environment is empty there. */
 #define NOTIFY_SOCKET_DEFAULT "/run/systemd/notify"
 
+#define BOOT_USEC (180 * USEC_PER_SEC)                          /* from the start of the VMM to "booted": twenty at once in emulation take long */
+#define SETUP_USEC (300 * USEC_PER_SEC)                         /* from there to "started" */
 #define CAD_GRACE_USEC (5 * USEC_PER_SEC)                       /* from "power off now" to SIGKILL for the VMM */
 #define FINISH_USEC (WIRE_DRAIN_USEC + 5 * USEC_PER_SEC)        /* from "exited" to the end of the VMM */
 #define FINISH_LATE_USEC (5 * USEC_PER_SEC)                     /* likewise, where the stop timeout has passed before */
@@ -535,6 +538,9 @@ static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
                 break;
         case VM_STARTING:
         case VM_BOOTED:
+                vm->facts.start_timeout_usec = vm->state == VM_STARTING ? BOOT_USEC : SETUP_USEC;
+                vm_enter(vm, VM_KILLING);
+                break;
         case VM_RUNNING:
                 break;
         }
@@ -560,13 +566,16 @@ static void vm_enter(Vm *vm, VmState state) {
         switch (state) {
         case VM_STARTING:
                 vm_notify(vm, "STATUS=Starting %s on %s", c->image, vm->vmm_text);
+                vm_set_deadline(vm, BOOT_USEC);
                 break;
         case VM_BOOTED:
                 log_info("The guest has booted.");
                 vm_notify(vm, "STATUS=The guest has booted, setting up %s", c->image);
+                vm_set_deadline(vm, SETUP_USEC);
                 (void) vm_call_vmm(vm, "GET", "/", NULL, on_info_answer);
                 break;
         case VM_RUNNING:
+                vm_set_deadline(vm, UINT64_MAX);
                 vm_notify_running(vm);
                 if (vm->options.watchdog_usec > 0) {
                         vm->answered_usec = now_usec();

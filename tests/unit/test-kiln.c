@@ -192,6 +192,9 @@ static void test_outcome_of_the_vmm(void **state) {
         f.stop_requested = f.stop_timed_out = true;
         check(&f, 137, "stop-timeout", LOG_WARNING, "The workload did not stop within 10 s, killed.");
         f.stop_timed_out = f.booted = f.started = false;
+        f.start_timeout_usec = 180 * USEC_PER_SEC;
+        check(&f, EXIT_GUEST_LOST, "start-timeout", LOG_ERR, "The guest has not booted within 180 s and was killed.");
+        f.start_timeout_usec = 0;
         check(&f, 0, "stopped", LOG_INFO, "Stopped before the guest had booted.");
 }
 
