@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -468,6 +469,7 @@ void init_run(void) {
         i->sync_deadline = (LoopTimer) { .func = on_sync_deadline, .userdata = i };
         i->backend = (ApiBackend) { .status = backend_status, .signal = backend_signal, .userdata = i };
         claim_standard_streams();
+        (void) umask(0);
         (void) reboot(RB_DISABLE_CAD);
 
         r = loop_open(&i->loop);

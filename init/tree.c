@@ -98,6 +98,7 @@ int tree_write_file(int root_fd, const char *path, mode_t mode, const void *data
         const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
         _cleanup_free_ char *dir = NULL;
+        mode_t have = mode;
         struct stat st;
         int r;
 
@@ -109,19 +110,21 @@ int tree_write_file(int root_fd, const char *path, mode_t mode, const void *data
                 return dir_fd;
 
         /* Truncating copies nothing up from the image but the inode; removing first would make overlayfs keep a whiteout. */
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && !S_ISREG(st.st_mode)) {
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0) {
                 if (S_ISDIR(st.st_mode))
                         return -EISDIR;
-                if (unlinkat(dir_fd, name, 0) < 0)
+                if (S_ISREG(st.st_mode))
+                        have = st.st_mode & 07777;
+                else if (unlinkat(dir_fd, name, 0) < 0)
                         return negative_errno();
         }
-        fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
+        fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, mode);
         if (fd < 0)
                 return negative_errno();
         r = write_full(fd, data, n);
         if (r < 0)
                 return r;
-        return fchmod(fd, mode) < 0 ? negative_errno() : 0;
+        return have != mode && fchmod(fd, mode) < 0 ? negative_errno() : 0;
 }
 
 int tree_read_file(int root_fd, const char *path, size_t max, char **ret, size_t *ret_size) {

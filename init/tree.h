@@ -17,7 +17,7 @@ int tree_open_mount_point(int root_fd, const char *name, mode_t mode);
 int tree_directory_is_empty(int dir_fd);
 
 /* Puts a file into the image, with its directories: one that exists gets the new content, anything else in its place but a directory
- * (a symlink above all) is replaced. */
+ * (a symlink above all) is replaced. The umask is to be 0. */
 int tree_write_file(int root_fd, const char *path, mode_t mode, const void *data, size_t n);
 
 /* Reads a regular file of at most max bytes, following the image's symlinks. -ENOENT, -EFBIG, -EISDIR, -EBADF as of read_file_at(). */

@@ -18,6 +18,7 @@ typedef struct Fixture {
 static int set_up(void **state) {
         Fixture *f = calloc(1, sizeof(Fixture));
 
+        (void) umask(0);
         strcpy(f->dir, "/tmp/test-init-tree.XXXXXX");
         assert_non_null(mkdtemp(f->dir));
         f->fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
