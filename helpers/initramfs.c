@@ -28,8 +28,8 @@ static int _printf_(3, 4) fail(char **ret_error, int r, const char *format, ...)
 
 /* Names in the archive have no "/" before them. Returns where init's n_init bytes belong. */
 static void *begin_archive(Cpio *c, const char *run_json, size_t n_run_json, size_t n_init) {
-        cpio_add_directory(c, WIRE_GUEST_DIR + 1, 0700);
-        cpio_add_file(c, WIRE_RUN_JSON + 1, 0400, run_json, n_run_json);
+        cpio_add_directory(c, &WIRE_GUEST_DIR[1], 0700);
+        cpio_add_file(c, &WIRE_RUN_JSON[1], 0400, run_json, n_run_json);
         return cpio_reserve_file(c, "init", 0755, n_init);
 }
 

@@ -107,7 +107,7 @@ static void test_without_files(void **state) {
 
 static void test_many_groups(void **state) {
         _cleanup_strbuf_ StrBuf b = {};
-        _cleanup_user_ User u = {}, v = {};
+        _cleanup_user_ User u = {};
         Failure f = {};
 
         for (unsigned i = 1; i < USER_GROUPS_MAX; i += 64)
