@@ -158,7 +158,7 @@ static void test_golden(void **state) {
                 "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n"
                 "-machine microvm,acpi=off,rtc=on,memory-backend=memory\n"
                 "-accel tcg,tb-size=64\n"
-                "-cpu max\n"
+                "-cpu max,-erms,-fsrm\n"
                 "-smp 2,sockets=1,cores=2,threads=1\n"
                 "-m 256M\n"
                 "-object memory-backend-memfd,id=memory,size=256M,share=on\n"
