@@ -21,6 +21,7 @@
 #include "vmm/qemu-process.h"
 #include "vmm/qmp.h"
 #include "vmm/vhost-user.h"
+#include "vmm/tsc.h"
 #include "vmm/vmm-config.h"
 
 enum {
@@ -29,6 +30,7 @@ enum {
         WAITING_MAX = 10,               /* API clients that wait for metrics: as many as there can be */
 };
 
+#define TSC_INTERVAL_NSEC UINT64_C(1000000)
 #define METRICS_PERIOD_USEC (60 * USEC_PER_SEC)         /* Firecracker's WRITE_METRICS_PERIOD_MS */
 
 typedef struct Ember {
@@ -48,6 +50,7 @@ typedef struct Ember {
         uint64_t waiting[WAITING_MAX];  /* clients whose FlushMetrics is under way */
         size_t n_waiting;
 
+        TscSample begin;                /* when we started */
         bool guest_ended;               /* by itself, as it may */
 } Ember;
 
@@ -150,6 +153,18 @@ static QemuAccelerator choose_accelerator(EmberAccelerator wish) {
                 return QEMU_KVM;
         log_info("Emulating, since KVM does not work here (%s).", strerror(-r));
         return QEMU_TCG;
+}
+
+/* What we have done since we started was long enough, as a rule. */
+static unsigned measure_tsc(const TscSample *begin) {
+        TscSample end;
+
+        tsc_sample(&end);
+        if (end.nsec - begin->nsec < TSC_INTERVAL_NSEC) {
+                (void) nanosleep(&(struct timespec) { .tv_nsec = (long) (TSC_INTERVAL_NSEC - (end.nsec - begin->nsec)) }, NULL);
+                tsc_sample(&end);
+        }
+        return tsc_khz(begin, &end);
 }
 
 /* --- API and metrics -------------------------------------------------------------------------------------------- */
@@ -309,6 +324,7 @@ static int start_qemu(Ember *e) {
                                 .program = e->options->qemu,
                                 .id = e->options->id,
                                 .accelerator = e->accelerator,
+                                .tsc_khz = e->accelerator == QEMU_TCG ? measure_tsc(&e->begin) : 0,
                                 .sandbox = !e->options->no_seccomp,
                                 .qmp_fd = QEMU_QMP_FD,
                                 .vhost_fd = QEMU_VHOST_FD,
@@ -405,6 +421,7 @@ int ember_run(const EmberOptions *options) {
         _cleanup_(ember_done) Ember e = { .options = options, .qemu = { .pid_fd = -EBADF } };
         int r;
 
+        tsc_sample(&e.begin);
         r = ember_set_up(&e);
         if (r >= 0)
                 r = event_loop_run(e.loop);

@@ -18,7 +18,11 @@ static const uint8_t slot_preference[SLOTS] = { 6, 5, 4, 2, 1, 0, 7, 3 };
 #define DEFAULT_BOOT_ARGS \
         "reboot=k panic=1 nomodule 8250.nr_uarts=0 i8042.noaux i8042.nomux i8042.dumbkbd swiotlb=noforce"
 /* Nobody has a mouse; looking for one takes time, and its interrupt is a transport's. */
-#define MORE_BOOT_ARGS "i8042.noaux"
+#define MORE_BOOT_ARGS " i8042.noaux"
+/* The timer works; finding that out takes 50 ms. */
+#define TCG_BOOT_ARGS " no_timer_check"
+/* Emulation loses ticks when the host is busy, so nothing that counts them may judge the counter. */
+#define TSC_BOOT_ARGS " tsc_early_khz=%u tsc=reliable"
 /* What QEMU adds per device: " virtio_mmio.device=512@0xfeb00e00:12". */
 #define DEVICE_ARG_BYTES 38
 
@@ -157,9 +161,10 @@ static void add_network(Command *cmd, const VmmNetwork *n, size_t i) {
         add_device(cmd, "virtio-net-device,netdev=net%zu%s%s", i, mac, mtu);
 }
 
-static int kernel_command_line(const VmmConfig *c, size_t n_devices, char **ret, char *error) {
+static int kernel_command_line(const VmmConfig *c, const QemuOptions *o, size_t n_devices, char **ret, char *error) {
         const char *args = c->boot_args ?: DEFAULT_BOOT_ARGS;
         _cleanup_free_ char *root = NULL, *line = NULL;
+        char tsc[64] = "";
 
         /* QEMU's additions would end up among the words for init. */
         if (strstr(args, " -- ") || endswith(args, " --")) {
@@ -173,7 +178,9 @@ static int kernel_command_line(const VmmConfig *c, size_t n_devices, char **ret,
                 if (!root)
                         return -ENOMEM;
         }
-        line = strf("%s%s " MORE_BOOT_ARGS, args, root ?: "");
+        if (o->accelerator == QEMU_TCG && o->tsc_khz > 0)
+                snprintf(tsc, sizeof(tsc), TSC_BOOT_ARGS, o->tsc_khz);
+        line = strf("%s%s" MORE_BOOT_ARGS "%s%s", args, root ?: "", o->accelerator == QEMU_TCG ? TCG_BOOT_ARGS : "", tsc);
         if (!line)
                 return -ENOMEM;
         if (strlen(line) + n_devices * DEVICE_ARG_BYTES >= VMM_CMDLINE_MAX) {
@@ -195,7 +202,7 @@ int qemu_command(const VmmConfig *c, const QemuOptions *o, char ***ret, char *er
                 (void) json_field_error(error, "%zu drives and other devices, but QEMU's microvm has room for %d", n_devices, SLOTS);
                 return -E2BIG;
         }
-        r = kernel_command_line(c, n_devices, &line, error);
+        r = kernel_command_line(c, o, n_devices, &line, error);
         if (r < 0)
                 return r;
         choose_slots(&cmd, n_devices);

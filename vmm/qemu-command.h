@@ -14,6 +14,7 @@ typedef struct QemuOptions {
         const char *id;                 /* as in --id */
         QemuAccelerator accelerator;
         bool sandbox;
+        unsigned tsc_khz;               /* for emulation, see tsc.h; 0: unknown */
         int qmp_fd, vhost_fd;           /* numbers that the sockets will have in QEMU; vhost_fd is used with a vsock only */
 } QemuOptions;
 

@@ -124,7 +124,7 @@ static char *command(const char *text, QemuAccelerator accelerator, int expected
                 fail_msg("%s", error);
         assert_int_equal(qemu_command(c,
                                 &(QemuOptions) {
-                                        .program = "/usr/bin/qemu", .id = "01J", .accelerator = accelerator, .sandbox = true, .qmp_fd = 3,
+                                        .program = "/usr/bin/qemu", .id = "01J", .accelerator = accelerator, .tsc_khz = 2600000, .sandbox = true, .qmp_fd = 3,
                                         .vhost_fd = 4,
                                 },
                                 &argv, error),
@@ -186,7 +186,7 @@ static void test_golden(void **state) {
                 "-device virtio-balloon-device,deflate-on-oom=on,free-page-reporting=off,bus=virtio-mmio-bus.0\n"
                 "-kernel /vmlinux\n"
                 "-initrd /initrd.cpio\n"
-                "-append console=ttyS0 reboot=k panic=1 quiet i8042.noaux\n";
+                "-append console=ttyS0 reboot=k panic=1 quiet i8042.noaux no_timer_check tsc_early_khz=2600000 tsc=reliable\n";
         char error[JSON_ERROR_MAX];
         _cleanup_free_ char *s = command(whole, QEMU_TCG, 0, error);
 
@@ -201,6 +201,7 @@ static void test_variants(void **state) {
 
         assert_non_null(strstr(kvm, "-accel kvm\n-cpu host\n"));
         assert_null(strstr(kvm, "-chardev socket,id=vsock"));
+        assert_null(strstr(kvm, "tsc"));
         assert_non_null(strstr(kvm, "-append reboot=k panic=1 nomodule 8250.nr_uarts=0 "));
 
         root = command("{" BOOT ",\"drives\":[{\"drive_id\":\"r\",\"path_on_host\":\"r\",\"is_root_device\":true,\"is_read_only\":true}]}",
@@ -231,7 +232,7 @@ static void test_long_command_line(void **state) {
         _cleanup_free_ char *args = calloc(1, 2100), *text = NULL;
         char error[JSON_ERROR_MAX];
 
-        memset(args, 'a', 2030);
+        memset(args, 'a', 1970);
         text = strf("{\"boot-source\":{\"kernel_image_path\":\"/v\",\"boot_args\":\"%s\"},\"drives\":[]}", args);
         free(command(text, QEMU_TCG, 0, error));
         free(text);

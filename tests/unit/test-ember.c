@@ -16,6 +16,7 @@
 #include "vmm/metrics.h"
 #include "vmm/qemu-process.h"
 #include "vmm/qmp.h"
+#include "vmm/tsc.h"
 
 static char directory[] = "/tmp/test-ember.XXXXXX";
 static EventLoop *loop;
@@ -90,6 +91,24 @@ static void test_timers(void **state) {
         assert_int_equal(calls, 2);
         assert_true(now_usec() - begin >= 20000);
         event_timer_remove(&timers[0]);
+}
+
+/* Two measurements of one counter agree. */
+static void test_tsc(void **state) {
+        TscSample a, b, c;
+        unsigned first, second;
+
+        tsc_sample(&a);
+        usleep(20000);
+        tsc_sample(&b);
+        usleep(20000);
+        tsc_sample(&c);
+        first = tsc_khz(&a, &b);
+        second = tsc_khz(&b, &c);
+        assert_true((first == 0) == (second == 0));
+        assert_true(llabs((long long) first - (long long) second) <= first / 1000);
+        assert_int_equal(tsc_khz(&b, &b), 0);
+        assert_int_equal(tsc_khz(&b, &a), 0);
 }
 
 /* --- API --- */
@@ -355,6 +374,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_removal_in_dispatch, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_timers, set_up, tear_down),
+                cmocka_unit_test(test_tsc),
                 cmocka_unit_test_setup_teardown(test_requests, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_api_server, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_process, set_up, tear_down),
