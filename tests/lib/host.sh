@@ -64,6 +64,10 @@ host_boot() {
         mount -t overlay inferno-host -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root" || exit 1
         machine=$3
         shift 3
+        # A control group of its own: the systemds of two hosts must not clean up after each other.
+        for group in /sys/fs/cgroup{,/systemd,/unified}; do
+            [ ! -w "$group/cgroup.procs" ] || { mkdir -p "$group/$machine" && echo $$ >"$group/$machine/cgroup.procs"; } || true
+        done
         exec systemd-nspawn --quiet --settings=no --register=no --keep-unit --boot --private-network --capability=all \
             --link-journal=no --resolv-conf=off --timezone=off --console=pipe --machine="$machine" "$@"' \
         inferno-host "$root" "$run" "inferno-${run##*.}" \
@@ -114,5 +118,6 @@ host_keep() { # FOLDER
 }
 
 host_remove() {
+    [ -z "${run-}" ] || find /sys/fs/cgroup{,/systemd,/unified}/"inferno-${run##*.}" -depth -type d -exec rmdir {} + 2>/dev/null || true
     [ -z "${run-}" ] || run_remove
 }
