@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* SHA-256 (FIPS 180-4) of small things: the digests of inputs that name what was built from them. libcrypto is for the blobs of images;
- * loading it alone would make a helper that hashes a few kilobytes start in three times the time. */
+/* SHA-256 (FIPS 180-4) of small things: the digests of inputs that name what was built from them. libnettle is for the blobs of images;
+ * a helper that hashes a few kilobytes need not load it. */
 
 #include "base/macros.h"
 

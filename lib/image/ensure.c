@@ -110,12 +110,15 @@ static int existing_rootfs(Work *w, const char *name, uint64_t *ret_size) {
 /* The image file of the manifest, built where it is not there. The file has its name when its content is on the disk. */
 static int ensure_rootfs(Work *w, char **ret_name, uint64_t *ret_size, bool *ret_refetch, char **ret_error) {
         const char *hex = digest_hex(w->manifest_digest);
-        _cleanup_free_ char *name = strf("%s.squashfs", hex), *temporary = strf(".#%s.squashfs", hex), *lock = strf("manifest-%.32s", hex);
+        _cleanup_free_ char *name = strf("%s.squashfs", hex), *temporary = strf(".#%s.squashfs", hex), *lock = NULL;
         _cleanup_close_ int lock_fd = -EBADF, fd = -EBADF;
         int r;
 
-        if (!name || !temporary || !lock)
+        if (!name || !temporary)
                 return -ENOMEM;
+        r = work_manifest_lock_name(w->manifest_digest, &lock);
+        if (r < 0)
+                return r;
         r = work_lock(w, lock, LOCK_EX, "Waiting for another process that builds the same image.", &lock_fd, ret_error);
         if (r < 0)
                 return r;

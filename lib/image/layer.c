@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <isa-l.h>
-#include <openssl/evp.h>
+#include <nettle/sha2.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,7 +42,7 @@ typedef struct Pipeline {
 
         /* The reading thread's, for the others once it has been joined. */
         uint64_t blob_size, size;
-        EVP_MD_CTX *blob_hash, *hash;
+        struct sha256_ctx blob_hash, hash;
         uint8_t *input;
         size_t input_size, input_used;
         bool input_ended;
@@ -50,21 +50,10 @@ typedef struct Pipeline {
         char *error;
 } Pipeline;
 
-DEFINE_TRIVIAL_CLEANUP_FUNC(EVP_MD_CTX *, EVP_MD_CTX_free)
+static void hash_finish(struct sha256_ctx *c, char ret[static DIGEST_SIZE]) {
+        uint8_t bytes[SHA256_DIGEST_SIZE];
 
-static int hash_new(EVP_MD_CTX **ret) {
-        _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *c = EVP_MD_CTX_new();
-
-        if (!c || EVP_DigestInit_ex(c, EVP_sha256(), NULL) != 1)
-                return -ENOMEM;
-        *ret = TAKE_PTR(c);
-        return 0;
-}
-
-static void hash_finish(EVP_MD_CTX *c, char ret[static DIGEST_SIZE]) {
-        uint8_t bytes[EVP_MAX_MD_SIZE] = {};
-
-        (void) EVP_DigestFinal_ex(c, bytes, NULL);
+        sha256_digest(c, sizeof(bytes), bytes);
         digest_format(bytes, ret);
 }
 
@@ -136,8 +125,8 @@ static int more_input(Pipeline *p) {
         p->blob_size += (uint64_t) n;
         if (n == 0)
                 p->input_ended = true;
-        else if (EVP_DigestUpdate(p->blob_hash, p->input, (size_t) n) != 1)
-                return -ENOMEM;
+        else
+                sha256_update(&p->blob_hash, (size_t) n, p->input);
         /* A file that grows while it is read must not keep us for ever. */
         if (p->blob_size > p->blob_size_expected)
                 return image_error(&p->error, -EBADMSG, "the blob is larger than the %" PRIu64 " bytes that the manifest says", p->blob_size_expected);
@@ -336,7 +325,7 @@ static void *digesting_thread(void *userdata) {
         size_t n;
 
         while ((c = chunk_to_take(p, CONSUMER_DIGEST, &n))) {
-                (void) EVP_DigestUpdate(p->hash, c, n);
+                sha256_update(&p->hash, n, c);
                 chunk_taken(p, CONSUMER_DIGEST);
         }
         return NULL;
@@ -417,14 +406,14 @@ static int check(Pipeline *p, const char *digest, const char *diff_id, bool *ret
                 return image_error(ret_error, -EBADMSG, "the blob has %s%" PRIu64 " bytes, the manifest says %" PRIu64,
                                 p->blob_size > p->blob_size_expected ? "at least " : "", p->blob_size, p->blob_size_expected);
         }
-        hash_finish(p->blob_hash, found);
+        hash_finish(&p->blob_hash, found);
         if (!streq(found, digest)) {
                 *ret_blob_is_wrong = true;
                 return image_error(ret_error, -EBADMSG, "the blob's digest is %s", found);
         }
         if (p->result < 0)
                 return image_error(ret_error, p->result, "%s", p->error);
-        hash_finish(p->hash, found);
+        hash_finish(&p->hash, found);
         if (!streq(found, diff_id))
                 return image_error(ret_error, -EBADMSG, "unpacks to the digest %s, the configuration says %s", found, diff_id);
         return 0;
@@ -432,7 +421,6 @@ static int check(Pipeline *p, const char *digest, const char *diff_id, bool *ret
 
 int layer_unpack(int blob_fd, const char *digest, uint64_t size, const char *diff_id, uint64_t size_max, int scratch_dir_fd,
                 LayerData *ret, bool *ret_blob_is_wrong, char **ret_error) {
-        _cleanup_(EVP_MD_CTX_freep) EVP_MD_CTX *blob_hash = NULL, *hash = NULL;
         _cleanup_free_ uint8_t *chunks = NULL, *input = NULL;
         _cleanup_close_ int fd = -EBADF;
         LayerData l = {};
@@ -444,12 +432,6 @@ int layer_unpack(int blob_fd, const char *digest, uint64_t size, const char *dif
         input = malloc(READ_SIZE);
         if (!chunks || !input)
                 return -ENOMEM;
-        r = hash_new(&blob_hash);
-        if (r < 0)
-                return r;
-        r = hash_new(&hash);
-        if (r < 0)
-                return r;
         if (lseek(blob_fd, 0, SEEK_SET) < 0)
                 return image_error_errno(ret_error, negative_errno(), "cannot read the blob");
         (void) posix_fadvise(blob_fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -464,10 +446,10 @@ int layer_unpack(int blob_fd, const char *digest, uint64_t size, const char *dif
                 .blob_fd = blob_fd,
                 .blob_size_expected = size,
                 .size_max = size_max,
-                .blob_hash = blob_hash,
-                .hash = hash,
                 .input = input,
         };
+        sha256_init(&p.blob_hash);
+        sha256_init(&p.hash);
         r = run_pipeline(&p, fd, ret_error);
         if (r >= 0)
                 r = check(&p, digest, diff_id, ret_blob_is_wrong, ret_error);

@@ -98,7 +98,7 @@ int image_remove(Store *store, const char *reference, ImageNotify notify, void *
         _cleanup_strv_ char **blobs = NULL, **files = NULL;
         _cleanup_store_image_ StoreImage row = {};
         _cleanup_work_ Work w = WORK_EMPTY;
-        _cleanup_free_ char *lock = NULL;
+        _cleanup_free_ char *lock = NULL, *manifest_lock = NULL;
         StoreImage *images = NULL;
         size_t n_images = 0;
         int r;
@@ -135,8 +135,11 @@ int image_remove(Store *store, const char *reference, ImageNotify notify, void *
                 r = sweep_scratch(&w);
         if (r >= 0)
                 r = work_reference_lock_name(&w, &lock);
+        if (r >= 0)
+                r = work_manifest_lock_name(row.manifest_digest, &manifest_lock);
         if (r < 0)
                 return image_error_errno(ret_error, r, "Image \"%s\" is out of the database, but not all of its files could be removed", reference);
+        (void) unlinkat(w.locks_fd, manifest_lock, 0);
         (void) unlinkat(w.locks_fd, lock, 0);
         return 0;
 }

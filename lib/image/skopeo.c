@@ -246,6 +246,7 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
         if (WIFSIGNALED(status))
                 return image_error(ret_error, -EIO, "skopeo was killed by signal %d", WTERMSIG(status));
         if (WEXITSTATUS(status) != 0) {
+                const char *e, *hint = "";
                 char *q = last_message;
 
                 if (!q)
@@ -254,7 +255,13 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
                 for (char *c = q; *c; c++)
                         if ((unsigned char) *c < 0x20 || *c == 0x7f)
                                 *c = ' ';
-                return image_error(ret_error, errno_of_message(q), "%s", q);
+                /* The caller names the image. */
+                e = startswith(q, "Error parsing image name \"");
+                e = e ? strstr(e, "\": ") : NULL;
+                r = errno_of_message(q);
+                if (r == -EACCES)
+                        hint = " (AuthFile= of inferno.conf names the file with registries' passwords)";
+                return image_error(ret_error, r, "%s%s", e ? e + 3 : q, hint);
         }
         if (ret_output)
                 return strbuf_finish(&output, ret_output, ret_size);

@@ -119,6 +119,11 @@ int work_reference_lock_name(const Work *w, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+int work_manifest_lock_name(const char *digest, char **ret) {
+        *ret = digest_is_valid(digest) ? strf("manifest-%.32s", digest_hex(digest)) : strdup("manifest");
+        return *ret ? 0 : -ENOMEM;
+}
+
 int work_lock_reference(Work *w, char **ret_error) {
         _cleanup_free_ char *name = NULL, *waiting = NULL;
         int r;

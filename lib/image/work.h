@@ -49,8 +49,9 @@ void work_say(const Work *w, ImageNotice kind, const char *format, ...) _printf_
 int work_lock(Work *w, const char *name, int operation, const char *waiting, int *ret, char **ret_error);
 int work_lock_reference(Work *w, char **ret_error);
 int work_lock_store(Work *w, int operation, char **ret_error);
-/* The name of the reference's lock. */
+/* The names of locks. */
 int work_reference_lock_name(const Work *w, char **ret);
+int work_manifest_lock_name(const char *digest, char **ret);
 
 /* A regular file of the right size; its content is checked by who reads it. -ENOENT where it is not so. */
 int work_open_blob(int dir_fd, const char *digest, uint64_t size, int flags);
