@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -203,6 +204,8 @@ static void life_start(Life *l) {
                 Vm *vm = NULL;
                 int r;
 
+                /* A test that fails leaves nothing running. */
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
                 /* What the test has open, the real kiln has not. */
                 close(l->journal);
                 close(l->notify);
