@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -10,6 +11,11 @@
 #include "base/str.h"
 #include "init/mounts.h"
 #include "init/tree.h"
+
+/* Of the kernel's fs/ext4/ext4.h, which has no header for user space: blocks the file system shall have. */
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
+/* linux/fs.h, which does not go together with sys/mount.h. */
+#define DEVICE_GET_SIZE64 _IOR(0x12, 114, size_t)
 
 /* In the initramfs, for overlayfs, which takes its layers by path. */
 #define IMAGE_DIR "/image"
@@ -99,6 +105,20 @@ static int mount_image(const RunSpec *spec, Failure *failure) {
         return fd < 0 ? fd : attach_in_initramfs(fd, IMAGE_DIR, failure);
 }
 
+/* A kept layer follows its device, which the host makes larger where RootSize= has grown. Where that fails the guest has what it had, and the
+ * kernel says why. */
+static void grow_layer(const char *device, int layer_fd) {
+        _cleanup_close_ int device_fd = open(device, O_RDONLY | O_CLOEXEC), fd = -EBADF;
+        uint64_t size, blocks;
+        struct statfs fs;
+
+        fd = openat(layer_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (device_fd < 0 || fd < 0 || ioctl(device_fd, DEVICE_GET_SIZE64, &size) < 0 || fstatfs(fd, &fs) < 0 || fs.f_bsize < 1)
+                return;
+        blocks = size / (uint64_t) fs.f_bsize;
+        (void) ioctl(fd, EXT4_IOC_RESIZE_FS, &blocks);
+}
+
 static int mount_layer(const RunSpec *spec, Mounts *m, Failure *failure) {
         /* The default journal mode with barriers survives a VM that is killed. Inode tables that mkfs left out stay out: the kernel would
          * zero them one by one in the background, and so fill a sparse file on the host. */
@@ -113,6 +133,8 @@ static int mount_layer(const RunSpec *spec, Mounts *m, Failure *failure) {
         r = attach_in_initramfs(m->upper_fd, LAYER_DIR, failure);
         if (r < 0)
                 return r;
+        if (ext4 && !spec->upper_ephemeral)
+                grow_layer(spec->upper.device, m->upper_fd);
 
         /* The top directory of an overlay has the attributes of its upper one, so a new one takes on the image's. */
         if (mkdirat(m->upper_fd, "work", 0700) < 0 && errno != EEXIST)
