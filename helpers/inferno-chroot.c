@@ -113,8 +113,10 @@ static int run_prepare(const char *vm) {
         if (r != 0)
                 return r;
         r = prepare_vm(c.store, &c.in, &p, &error);
-        if (r < 0)
-                return log_sentence(r, error);
+        if (r < 0) {
+                (void) log_sentence(r, error);
+                return r == -EOVERFLOW || r == -E2BIG ? EXIT_BAD_DEFINITION : r;
+        }
         if (p.built)
                 log_info("VM '%s': built version %s.", vm, p.ulid);
         else

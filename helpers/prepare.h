@@ -28,6 +28,6 @@ typedef struct Preparation {
 int prepare_digest(Store *store, const PrepareInputs *in, Preparation *ret, char **ret_error);
 
 /* Finds or builds the version, makes it current, cleans its jail of what the last run left, gives it a writable layer, and writes
- * /run/inferno/<vm>.env. Takes the VM's lock. May be killed anywhere: the next call does what is missing. -EBUSY: the VM runs. *ret_error is a
- * sentence for people. */
+ * /run/inferno/<vm>.env. Takes the VM's lock. May be killed anywhere: the next call does what is missing. -EBUSY: the VM runs; -EOVERFLOW, -E2BIG:
+ * RootSize=, KernelArgs= of the definition cannot be. *ret_error is a sentence for people. */
 int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **ret_error);
