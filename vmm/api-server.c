@@ -15,6 +15,7 @@
 enum {
         CLIENTS_MAX = 10,               /* as Firecracker's server has it */
         HEAD_MAX = 8192,
+        ACCEPT_PAUSE_USEC = 100 * 1000, /* where there are no descriptors or there is no memory */
         READ_BYTES = 4096,
 };
 
@@ -35,6 +36,7 @@ typedef struct Client {
 struct ApiServer {
         EventLoop *loop;
         EventSource listener;
+        EventTimer accept_timer;
         int fd;
         size_t body_max;
         ApiFunc func;
@@ -226,6 +228,14 @@ static int on_client(EventSource *source, uint32_t events) {
         return 0;
 }
 
+static int on_accept(EventSource *source, uint32_t events);
+
+static int on_accept_again(EventTimer *timer) {
+        ApiServer *s = (ApiServer *) ((char *) timer - offsetof(ApiServer, accept_timer));
+
+        return event_source_add(&s->listener, s->loop, s->fd, EPOLLIN, on_accept);
+}
+
 static int on_accept(EventSource *source, uint32_t events) {
         ApiServer *s = (ApiServer *) ((char *) source - offsetof(ApiServer, listener));
         _cleanup_close_ int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -233,8 +243,13 @@ static int on_accept(EventSource *source, uint32_t events) {
         size_t i = 0;
         Client *c;
 
-        if (fd < 0)
+        if (fd < 0) {
+                if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+                        event_source_remove(&s->listener);
+                        event_timer_set(&s->accept_timer, s->loop, now_usec() + ACCEPT_PAUSE_USEC, on_accept_again);
+                }
                 return 0;
+        }
         while (i < CLIENTS_MAX && s->clients[i])
                 i++;
         if (i == CLIENTS_MAX) {
@@ -315,6 +330,7 @@ ApiServer *api_server_free(ApiServer *s) {
                         if (s->clients[i])
                                 client_free(s->clients[i]);
                 event_source_remove(&s->listener);
+                event_timer_remove(&s->accept_timer);
                 safe_close(s->fd);
                 free(s);
         }
