@@ -101,8 +101,9 @@ static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
         if (r < 0 || !tap)
                 return -ENOMEM;
         if (n > BOOT_ARGS_MAX)
-                return sentence(ret_error, -E2BIG, "KernelArgs= of VM '%s' make a command line of %zu bytes for the kernel: %d is the most.", d->name, n,
-                            (int) BOOT_ARGS_MAX);
+                return sentence(ret_error, -E2BIG,
+                                "KernelArgs= of VM '%s' make a command line of %zu bytes for the kernel: %d is the most.", d->name, n,
+                                (int) BOOT_ARGS_MAX);
 
         j = json_pack("{s:{s:s,s:s,s:s},s:{s:I,s:I},s:[{s:s,s:s,s:b,s:b,s:s},{s:s,s:s,s:b,s:b,s:s}],s:[{s:s,s:s,s:s}],"
                       "s:{s:i,s:s},s:{},s:{s:s,s:s,s:b},s:{s:s}}",
@@ -153,8 +154,9 @@ static int find_initramfs(Plan *p, char **ret_error) {
                 return -ENOMEM;
         path = realpath(link, NULL);
         if (!path)
-                return sentence(ret_error, negative_errno(), "VM '%s' has no initramfs at '%s' (%s): run inferno-initramfs build %s first.", vm, link,
-                            strerrordesc_np(errno), vm);
+                return sentence(ret_error, negative_errno(),
+                                "VM '%s' has no initramfs at '%s' (%s): run inferno-initramfs build %s first.", vm, link,
+                                strerrordesc_np(errno), vm);
         p->initramfs = TAKE_PTR(path);
         return 0;
 }
@@ -221,8 +223,9 @@ static int make_plan(Store *store, const PrepareInputs *in, Plan *p, char **ret_
         if (r >= 0)
                 r = net_range_address(&range, p->subnet, &p->address);
         if (r < 0)
-                return sentence(ret_error, r, "Network=%s in inferno.conf has no subnet number %u for VM '%s': run inferno-tap up %s first.",
-                            in->site->network, p->subnet, vm, vm);
+                return sentence(ret_error, r,
+                                "Network=%s in inferno.conf has no subnet number %u for VM '%s': run inferno-tap up %s first.",
+                                in->site->network, p->subnet, vm, vm);
         r = find_initramfs(p, ret_error);
         if (r < 0)
                 return r;
@@ -261,8 +264,9 @@ static int check_mount(char **ret_error) {
         if (statvfs(path, &v) < 0)
                 return sentence_errno(ret_error, negative_errno(), "Cannot look at '%s'", path);
         if (v.f_flag & (ST_NODEV | ST_NOEXEC))
-                return sentence(ret_error, -EOPNOTSUPP, "'%s' is on a file system that is mounted with '%s', where no jail can work: mount it without, or "
-                            "put '%s" LAYOUT_STATE_DIR "' elsewhere.", path, v.f_flag & ST_NODEV ? "nodev" : "noexec", layout_root());
+                return sentence(ret_error, -EOPNOTSUPP,
+                                "'%s' is on a file system that is mounted with '%s', where no jail can work: mount it without, or "
+                                "put '%s" LAYOUT_STATE_DIR "' elsewhere.", path, v.f_flag & ST_NODEV ? "nodev" : "noexec", layout_root());
         return 0;
 }
 
@@ -408,7 +412,8 @@ int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **r
                 return r;
         lock_fd = version_lock(vm);
         if (lock_fd < 0)
-                return sentence_errno(ret_error, lock_fd, "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "'", vm, layout_root());
+                return sentence_errno(ret_error, lock_fd,
+                                      "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "'", vm, layout_root());
         r = refuse_running(vm, ret_error);
         if (r < 0)
                 return r;

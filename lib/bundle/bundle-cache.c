@@ -338,8 +338,10 @@ int bundle_ensure(const BundleItem *items, int *ret_dir_fd, char ret_key[static 
                 if (error)
                         return sentence(ret_error, r, "%s", error);
                 if (r == -ESTALE)
-                        return sentence(ret_error, r, "A program, library or kernel was changed while it was copied: try again.");
-                return sentence_errno(ret_error, r, "Cannot collect programs and libraries in '%s" LAYOUT_BUNDLES_DIR "'", layout_root());
+                        return sentence(ret_error, r,
+                                        "A program, library or kernel was changed while it was copied: try again.");
+                return sentence_errno(ret_error, r,
+                                      "Cannot collect programs and libraries in '%s" LAYOUT_BUNDLES_DIR "'", layout_root());
         }
         *ret_dir_fd = r;
         return 0;

@@ -557,7 +557,8 @@ static int find_library(Bundle *b, const Objects *objects, size_t who, const cha
 
         if (strchr(name, '/')) {
                 if (name[0] != '/')
-                        return sentence(ret_error, -EBADMSG, "'%s' needs the library '%s' relative to wherever it is started.", o->path, name);
+                        return sentence(ret_error, -EBADMSG,
+                                        "'%s' needs the library '%s' relative to wherever it is started.", o->path, name);
                 r = read_object(b, name, &ret->elf, ret_error);
                 if (is_absence(r))
                         return 0;
@@ -622,8 +623,9 @@ static int add_needed(Bundle *b, Objects *objects, size_t who, const char *name,
 
         r = find_library(b, objects, who, name, &found, ret_error);
         if (r == 0)
-                r = sentence(ret_error, -ENOENT, "'%s' needs the library '%s', which is in none of the loader's directories: install the "
-                                "package that has it.", objects->items[who].path, name);
+                r = sentence(ret_error, -ENOENT,
+                             "'%s' needs the library '%s', which is in none of the loader's directories: install the "
+                             "package that has it.", objects->items[who].path, name);
         if (r > 0)
                 r = add_file(b, found.path, found.tree_path);
         if (r >= 0)
@@ -639,11 +641,13 @@ static int add_interpreter(Bundle *b, const char *program, const char *interpret
         int r;
 
         if (interpreter[0] != '/')
-                return sentence(ret_error, -EBADMSG, "'%s' has the loader '%s', which is no absolute path.", program, interpreter);
+                return sentence(ret_error, -EBADMSG,
+                                "'%s' has the loader '%s', which is no absolute path.", program, interpreter);
         r = add_file(b, interpreter, NULL);
         if (is_absence(r))
-                return sentence(ret_error, -ENOENT, "'%s' needs the loader '%s', which is not there: install the package that has it.",
-                                   program, interpreter);
+                return sentence(ret_error, -ENOENT,
+                                "'%s' needs the loader '%s', which is not there: install the package that has it.",
+                                program, interpreter);
         if (r < 0)
                 return r;
         /* Where the file itself is: there its libc is too, and it knows that directory. */
@@ -700,7 +704,8 @@ static int add_item(Bundle *b, const BundleItem *item, char **ret_error) {
         if (is_absence(fd) && item->kind & BUNDLE_OPTIONAL)
                 return add_input(b, INPUT_ABSENT, item->source);
         if (is_absence(fd))
-                return sentence(ret_error, -ENOENT, "'%s%s' does not exist: install the package that has it.", layout_root(), item->source);
+                return sentence(ret_error, -ENOENT,
+                                "'%s%s' does not exist: install the package that has it.", layout_root(), item->source);
         if (fd < 0)
                 return fd;
         if (kind == BUNDLE_PROGRAM || kind == BUNDLE_LIBRARIES) {

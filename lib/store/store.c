@@ -85,9 +85,10 @@ static int fail_oom(Store *s) {
 }
 
 static int fail_damaged(Store *s, const char *why) {
-        return sentence(&s->error, -EUCLEAN, "The database '%s' is damaged or not Inferno's (%s): stop all VMs and move it away together with its "
-                                      "-wal and -shm; a new one is made at the next start, and the VMs get new addresses and user IDs.",
-                                      s->path, why);
+        return sentence(&s->error, -EUCLEAN,
+                        "The database '%s' is damaged or not Inferno's (%s): stop all VMs and move it away together with its "
+                        "-wal and -shm; a new one is made at the next start, and the VMs get new addresses and user IDs.",
+                        s->path, why);
 }
 
 /* The errno that a failed call of SQLite stands for, and a sentence with the remedy. */
@@ -100,8 +101,9 @@ static int fail_sqlite(Store *s, int rc) {
                 return fail_oom(s);
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
-                return sentence(&s->error, -EBUSY, "The database '%s' has been locked by another process for more than %d s: see which "
-                                            "(fuser '%s'), and try again.", s->path, BUSY_TIMEOUT_MSEC / 1000, s->path);
+                return sentence(&s->error, -EBUSY,
+                                "The database '%s' has been locked by another process for more than %d s: see which "
+                                "(fuser '%s'), and try again.", s->path, BUSY_TIMEOUT_MSEC / 1000, s->path);
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
         case SQLITE_ERROR:      /* all statements are ours: what does not compile does not find its table or column */
@@ -256,8 +258,9 @@ static int get_schema(Store *s, int64_t *ret) {
 
 static int check_schema(Store *s, int64_t version) {
         if (version > SCHEMA_VERSION)
-                return sentence(&s->error, -EPROTO, "The database '%s' was written by a newer Inferno (schema %lld, this one knows %d): install that "
-                                             "version again.", s->path, (long long) version, (int) SCHEMA_VERSION);
+                return sentence(&s->error, -EPROTO,
+                                "The database '%s' was written by a newer Inferno (schema %lld, this one knows %d): install that "
+                                "version again.", s->path, (long long) version, (int) SCHEMA_VERSION);
         if (version < 0)
                 return fail_damaged(s, "impossible schema version");
         return 0;
@@ -417,8 +420,9 @@ static int vm_assign_uid(Store *s, const char *vm, int64_t first, int64_t count,
         if (r < 0)
                 return r;
         if (uid - first >= count)
-                return sentence(&s->error, -EDQUOT, "No user ID is left for VM '%s': all %lld from %lld on are taken. Widen UIDRange= in inferno.conf.",
-                                             vm, (long long) count, (long long) first);
+                return sentence(&s->error, -EDQUOT,
+                                "No user ID is left for VM '%s': all %lld from %lld on are taken. Widen UIDRange= in inferno.conf.",
+                                vm, (long long) count, (long long) first);
         r = run(s, "INSERT INTO vms (name, uid, created_usec) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET uid = excluded.uid",
                 "sii", vm, uid, (int64_t) now_usec());
         if (r < 0)
@@ -481,8 +485,9 @@ static int network_assign(Store *s, const char *vm, int64_t subnets, int64_t *re
         if (r < 0)
                 return r;
         if (subnet >= subnets)
-                return sentence(&s->error, -EDQUOT, "No subnet is left for VM '%s': all %lld are taken. Give Network= in inferno.conf a larger range.",
-                                             vm, (long long) subnets);
+                return sentence(&s->error, -EDQUOT,
+                                "No subnet is left for VM '%s': all %lld are taken. Give Network= in inferno.conf a larger range.",
+                                vm, (long long) subnets);
         r = run(s, "INSERT INTO network_state (vm, subnet) VALUES (?, ?) ON CONFLICT (vm) DO UPDATE SET subnet = excluded.subnet",
                 "si", vm, subnet);
         if (r < 0)

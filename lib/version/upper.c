@@ -112,7 +112,8 @@ static int run_mkfs(const char *mkfs, const char *path, bool persistent, char **
 
 /* Makes the template durable, and then gives it its name. mke2fs reserves blocks for what it would zero; the clone of its file
  * leaves those out. */
-static int make_template(int dir_fd, const char *dir, const char *name, const char *mkfs, const UpperSpec *spec, uint64_t size, char **ret_error) {
+static int make_template(int dir_fd, const char *dir, const char *name, const char *mkfs, const UpperSpec *spec, uint64_t size,
+                         char **ret_error) {
         _cleanup_free_ char *raw = strf(TEMPORARY_PREFIX "%d-raw", (int) getpid()), *done = strf(TEMPORARY_PREFIX "%d", (int) getpid());
         _cleanup_free_ char *path = raw ? strf("%s/%s", dir, raw) : NULL;
         _cleanup_close_ int fd = -EBADF;
@@ -213,9 +214,10 @@ static int adopt_kept_layer(const UpperSpec *spec, uint64_t size, int vm_fd, con
         if (!S_ISREG(st.st_mode))
                 return -EBADF;
         if ((uint64_t) st.st_size > size)
-                return sentence(ret_error, -EOVERFLOW, "RootSize= of VM '%s' is %llu MiB, but its writable layer has %llu MiB already and cannot shrink: set it "
-                            "back, or remove '%s" LAYOUT_VMS_DIR "/%s/%s' and lose what is in it.", spec->vm,
-                            (unsigned long long) (size / MIB(1)), (unsigned long long) st.st_size / MIB(1), layout_root(), spec->vm, name);
+                return sentence(ret_error, -EOVERFLOW,
+                                "RootSize= of VM '%s' is %llu MiB, but its writable layer has %llu MiB already and cannot shrink: set it "
+                                "back, or remove '%s" LAYOUT_VMS_DIR "/%s/%s' and lose what is in it.", spec->vm,
+                                (unsigned long long) (size / MIB(1)), (unsigned long long) st.st_size / MIB(1), layout_root(), spec->vm, name);
         if ((uint64_t) st.st_size < size && ftruncate(fd, (off_t) size) < 0)
                 return negative_errno();
         if ((st.st_uid != spec->uid || st.st_gid != spec->gid) && fchown(fd, spec->uid, spec->gid) < 0)

@@ -227,7 +227,8 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
 
         r = link_tree(spec->tree_fd, root_fd);
         if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot put programs and libraries into a jail below '%s" LAYOUT_VMS_DIR "'", layout_root());
+                return sentence_errno(ret_error, r,
+                                      "Cannot put programs and libraries into a jail below '%s" LAYOUT_VMS_DIR "'", layout_root());
         for (size_t i = 0; i < spec->n_files; i++) {
                 const VersionFile *f = spec->files + i;
 
@@ -236,7 +237,8 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
                 else
                         r = write_file_atomic_at(root_fd, f->name, f->content, strlen(f->content), 0444, 0);
                 if (r < 0)
-                        return sentence_errno(ret_error, r, "Cannot put '%s' into a jail below '%s" LAYOUT_VMS_DIR "'", f->source ?: f->name,
+                        return sentence_errno(ret_error, r,
+                                              "Cannot put '%s' into a jail below '%s" LAYOUT_VMS_DIR "'", f->source ?: f->name,
                                               layout_root());
         }
         return 0;
