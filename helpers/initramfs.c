@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,42 +27,13 @@ static int _printf_(3, 4) fail(char **ret_error, int r, const char *format, ...)
         return *ret_error ? r : -ENOMEM;
 }
 
-/* Names in the archive have no "/" before them. Returns where init's n_init bytes belong. */
-static void *begin_archive(Cpio *c, const char *run_json, size_t n_run_json, size_t n_init) {
+/* Names in the archive have no "/" before them. */
+static int make_archive(Cpio *c, const char *run_json, size_t n_run_json, const void *init, size_t n_init, struct iovec **ret_pieces,
+                size_t *ret_n, size_t *ret_size) {
         cpio_add_directory(c, &WIRE_GUEST_DIR[1], 0700);
         cpio_add_file(c, &WIRE_RUN_JSON[1], 0400, run_json, n_run_json);
-        return cpio_reserve_file(c, "init", 0755, n_init);
-}
-
-int initramfs_format(const char *run_json, size_t n_run_json, const void *init, size_t n_init, char **ret, size_t *ret_size) {
-        _cleanup_cpio_ Cpio c = {};
-        void *p = begin_archive(&c, run_json, n_run_json, n_init);
-
-        if (p && n_init > 0)
-                memcpy(p, init, n_init);
-        return cpio_finish(&c, ret, ret_size);
-}
-
-/* The same, reading init straight into its place. -ESTALE where it is not as long as it was. */
-static int format_with_file(const char *run_json, size_t n_run_json, int init_fd, size_t n_init, char **ret, size_t *ret_size) {
-        _cleanup_cpio_ Cpio c = {};
-        void *p = begin_archive(&c, run_json, n_run_json, n_init);
-        ssize_t k = p ? read_full(init_fd, p, n_init) : 0;
-
-        if (k < 0)
-                return (int) k;
-        if (p && (size_t) k != n_init)
-                return -ESTALE;
-        return cpio_finish(&c, ret, ret_size);
-}
-
-/* How long the archive will be: that of an empty init, and init with its padding. */
-static int archive_size(const char *run_json, size_t n_run_json, size_t n_init, size_t *ret) {
-        _cleanup_free_ char *s = NULL;
-        int r = initramfs_format(run_json, n_run_json, NULL, 0, &s, ret);
-
-        *ret += (n_init + 3) / 4 * 4;
-        return r;
+        cpio_add_file(c, "init", 0755, init, n_init);
+        return cpio_finish(c, ret_pieces, ret_n, ret_size);
 }
 
 /* init counts by what stat(2) says of it: a package that replaces it changes that. */
@@ -75,6 +47,18 @@ static void digest_inputs(const char *init_path, const struct stat *st, const ch
         sha256_update(&h, file, sizeof(file));
         sha256_update(&h, run_json, n);
         sha256_finish_hex(&h, ret);
+}
+
+/* What a power cut has caught on its way to the disk is short, or nothing at its end, and is made anew: waiting for the disk at each build
+ * would take as long as all the rest of it. */
+static bool archive_is_whole(const char *path, size_t size) {
+        static const char end[] = CPIO_END;
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
+        char have[sizeof(end) - 1];
+        struct stat st;
+
+        return fd >= 0 && fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && (size_t) st.st_size == size && size >= sizeof(have) &&
+               pread(fd, have, sizeof(have), (off_t) (size - sizeof(have))) == sizeof(have) && memcmp(have, end, sizeof(have)) == 0;
 }
 
 static int point_to(const char *vm, const char *name, char **ret_error) {
@@ -100,8 +84,11 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         char digest[SHA256_HEX_SIZE];
         _cleanup_close_ int init_fd = -EBADF, dir_fd = -EBADF;
         int r, result = INITRAMFS_REUSED;
-        struct stat st, have;
-        size_t size;
+        _cleanup_cpio_ Cpio archive = {};
+        size_t n_pieces, size;
+        struct iovec *pieces;
+        struct stat st;
+        void *init;
 
         *ret_error = NULL;
         if (!init_path || !dir)
@@ -120,38 +107,24 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         path = name ? strf("%s/%s", dir, name) : NULL;
         if (!path)
                 return -ENOMEM;
-        r = archive_size(run_json, n_run_json, (size_t) st.st_size, &size);
-        if (r < 0)
-                return r;
-
-        /* The environment may hold secrets: the directory is root's, the file is open for whoever gets it into a jail. */
-        r = mkdir_parents_at(AT_FDCWD, dir, 0700);
-        if (r >= 0) {
-                dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                /* Until the link is there, inferno-cleanup prune must not take a file that no VM points to. */
-                r = dir_fd < 0 || flock(dir_fd, LOCK_SH) < 0 ? negative_errno() : 0;
-        }
-        if (r < 0)
-                return fail(ret_error, r, "Cannot open '%s': %s.", dir, strerrordesc_np(-r));
-
-        /* It appears under its name after its content is on the disk, so the length is a check against others alone. */
-        if (lstat(path, &have) < 0 || !S_ISREG(have.st_mode) || (size_t) have.st_size != size) {
-                _cleanup_free_ char *archive = NULL;
-                size_t n;
-
-                r = format_with_file(run_json, n_run_json, init_fd, (size_t) st.st_size, &archive, &n);
-                if (r == -ESTALE)
-                        return fail(ret_error, r, "The guest's init '%s' changed while it was read; try again.", init_path);
-                if (r == -ENOMEM)
-                        return r;
-                if (r < 0)
-                        return fail(ret_error, r, "Cannot read the guest's init '%s': %s.", init_path, strerrordesc_np(-r));
-                r = write_file_atomic_at(AT_FDCWD, path, archive, n, 0444, WRITE_FILE_SYNC);
-                if (r < 0)
-                        return fail(ret_error, r, "Cannot write the initramfs of VM '%s' to '%s': %s.%s", vm, path, strerrordesc_np(-r),
-                                    r == -ENOSPC ? " Make room on its file system." : "");
+        /* Mapped and not read: its pages go from the page cache to the page cache. Who cuts it meanwhile gets -EFAULT of the write. */
+        init = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, init_fd, 0);
+        if (init == MAP_FAILED)
+                return fail(ret_error, -errno, "Cannot read the guest's init '%s': %m.", init_path);
+        r = make_archive(&archive, run_json, n_run_json, init, (size_t) st.st_size, &pieces, &n_pieces, &size);
+        if (r >= 0 && !archive_is_whole(path, size)) {
+                /* The environment may hold secrets: the directory is root's, the file is open for whoever gets it into a jail. */
+                r = mkdir_parents_at(AT_FDCWD, dir, 0700);
+                if (r >= 0)
+                        r = writev_file_atomic_at(AT_FDCWD, path, pieces, n_pieces, 0444, 0);
                 result = INITRAMFS_BUILT;
         }
+        (void) munmap(init, (size_t) st.st_size);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return fail(ret_error, r, "Cannot write the initramfs of VM '%s' to '%s': %s.%s", vm, path, strerrordesc_np(-r),
+                            r == -ENOSPC ? " Make room on its file system." : "");
         r = point_to(vm, name, ret_error);
         if (r < 0)
                 return r;

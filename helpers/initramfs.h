@@ -6,9 +6,6 @@
 
 enum { INITRAMFS_REUSED = 0, INITRAMFS_BUILT = 1 };
 
-/* The archive's bytes: directory, run.json, init. The same inputs give the same bytes. */
-int initramfs_format(const char *run_json, size_t n_run_json, const void *init, size_t n_init, char **ret, size_t *ret_size);
-
-/* Makes the archive of LAYOUT_INIT and run_json where it is not there yet, durably, and points vms/<vm>/initramfs to it. Returns one of the
+/* Makes the archive of LAYOUT_INIT and run_json where it is not there yet as a whole, and points vms/<vm>/initramfs to it. Returns one of the
  * above, and the path in *ret_path. -ENOENT: init is not installed. *ret_error is a sentence, NULL where memory is out. */
 int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, char **ret_path, char **ret_error);

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,7 +130,32 @@ int fsync_parent_at(int dir_fd, const char *path) {
         return fsync(fd) < 0 ? negative_errno() : 0;
 }
 
+static int writev_full(int fd, struct iovec *iov, size_t n_iov) {
+        while (n_iov > 0) {
+                ssize_t k = writev(fd, iov, (int) MIN(n_iov, (size_t) IOV_MAX));
+
+                if (k < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return negative_errno();
+                }
+                for (; n_iov > 0 && (size_t) k >= iov->iov_len; iov++, n_iov--)
+                        k -= (ssize_t) iov->iov_len;
+                if (n_iov > 0) {
+                        iov->iov_base = (char *) iov->iov_base + k;
+                        iov->iov_len -= (size_t) k;
+                }
+        }
+        return 0;
+}
+
 int write_file_atomic_at(int dir_fd, const char *path, const void *buf, size_t n, mode_t mode, WriteFileFlags flags) {
+        struct iovec iov = { (void *) buf, n };
+
+        return writev_file_atomic_at(dir_fd, path, &iov, 1, mode, flags);
+}
+
+int writev_file_atomic_at(int dir_fd, const char *path, struct iovec *iov, size_t n_iov, mode_t mode, WriteFileFlags flags) {
         _cleanup_free_ char *tmp = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r;
@@ -140,7 +166,7 @@ int write_file_atomic_at(int dir_fd, const char *path, const void *buf, size_t n
         fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return negative_errno();
-        r = write_full(fd, buf, n);
+        r = writev_full(fd, iov, n_iov);
         if (r >= 0 && fchmod(fd, mode) < 0)
                 r = negative_errno();
         if (r >= 0 && (flags & WRITE_FILE_SYNC) && fsync(fd) < 0)

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "base/macros.h"
 
@@ -31,6 +32,8 @@ typedef enum WriteFileFlags {
 /* Replaces `path` (below dir_fd) as a whole: temporary name in the same directory, mode, rename. A reader sees the old
  * content or the new one. What a killed writer leaves is `.#NAME.XXXXXX`. */
 int write_file_atomic_at(int dir_fd, const char *path, const void *buf, size_t n, mode_t mode, WriteFileFlags flags);
+/* The same of content in pieces, with one writev(2) where the system takes them all. The pieces are changed. */
+int writev_file_atomic_at(int dir_fd, const char *path, struct iovec *iov, size_t n_iov, mode_t mode, WriteFileFlags flags);
 
 /* symlink(2) that replaces what is at `path`, atomically. */
 int symlink_atomic_at(const char *target, int dir_fd, const char *path);

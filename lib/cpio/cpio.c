@@ -20,72 +20,84 @@ static bool name_is_valid(const char *name) {
         }
 }
 
-static void pad(Cpio *c) {
-        strbuf_add(&c->buf, "\0\0\0", -c->buf.size % 4);
+static void set_error(Cpio *c, int error) {
+        if (c->error >= 0)
+                c->error = error;
 }
 
-static void add_header(Cpio *c, const char *name, mode_t mode, size_t n_data) {
-        bool trailer = streq(name, TRAILER);
+static void add_piece(Cpio *c, const void *data, size_t n) {
+        struct iovec *slot;
 
+        if (n == 0 || c->error < 0)
+                return;
+        slot = GREEDY_APPEND(c->pieces, c->n_pieces);
+        if (!slot) {
+                set_error(c, -ENOMEM);
+                return;
+        }
+        *slot = (struct iovec) { (void *) data, n };
+        c->n_pieces++;
+        c->size += n;
+}
+
+/* The buffer moves while it grows, so its pieces have their address in the end. */
+static void add_piece_of_buffer(Cpio *c) {
+        if (c->buf.failed)
+                set_error(c, -ENOMEM);
+        add_piece(c, NULL, c->buf.size - c->n_buf);
+        c->n_buf = c->buf.size;
+}
+
+static void add_entry(Cpio *c, const char *name, mode_t mode, const void *data, size_t n) {
+        bool trailer = streq(name, TRAILER);
+        size_t n_name = strlen(name) + 1;
+
+        if (!trailer && !name_is_valid(name))
+                set_error(c, -EINVAL);
+        if (n > UINT32_MAX)
+                set_error(c, -EFBIG);
         if (c->error < 0)
                 return;
-        if (!trailer && !name_is_valid(name)) {
-                c->error = -EINVAL;
-                return;
-        }
-        if (n_data > UINT32_MAX) {
-                c->error = -EFBIG;
-                return;
-        }
         /* magic, inode, mode, uid, gid, links, mtime, size, major, minor, rmajor, rminor, name size with NUL, check: always 0 in newc */
         strbuf_addf(&c->buf, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", trailer ? 0 : ++c->n_entries,
-                (unsigned) mode, 0, 0, S_ISDIR(mode) ? 2 : 1, 0, (unsigned) n_data, 0, 0, 0, 0, (unsigned) strlen(name) + 1, 0);
-        strbuf_add(&c->buf, name, strlen(name) + 1);
-        pad(c);
-        if (c->buf.failed)
-                c->error = -ENOMEM;
-}
-
-/* Header, room for the content, padding. Returns the room. */
-static void *add_entry(Cpio *c, const char *name, mode_t mode, size_t n) {
-        size_t at;
-
-        add_header(c, name, mode, n);
-        if (c->error < 0)
-                return NULL;
-        at = c->buf.size;
-        (void) strbuf_grow(&c->buf, n);
-        pad(c);
-        if (c->buf.failed) {
-                c->error = -ENOMEM;
-                return NULL;
+                (unsigned) mode, 0, 0, S_ISDIR(mode) ? 2 : 1, 0, (unsigned) n, 0, 0, 0, 0, (unsigned) n_name, 0);
+        strbuf_add(&c->buf, name, n_name);
+        strbuf_add(&c->buf, "\0\0\0", -(c->size + c->buf.size - c->n_buf) % 4);
+        if (n > 0) {
+                add_piece_of_buffer(c);
+                add_piece(c, data, n);
+                strbuf_add(&c->buf, "\0\0\0", -n % 4);
         }
-        return c->buf.data + at;
 }
 
 void cpio_add_directory(Cpio *c, const char *name, mode_t permissions) {
-        (void) add_entry(c, name, S_IFDIR | permissions, 0);
+        add_entry(c, name, S_IFDIR | permissions, NULL, 0);
 }
 
 void cpio_add_file(Cpio *c, const char *name, mode_t permissions, const void *data, size_t n) {
-        void *p = add_entry(c, name, S_IFREG | permissions, n);
-
-        if (p && n > 0)
-                memcpy(p, data, n);
+        add_entry(c, name, S_IFREG | permissions, data, n);
 }
 
-void *cpio_reserve_file(Cpio *c, const char *name, mode_t permissions, size_t n) {
-        return add_entry(c, name, S_IFREG | permissions, n);
-}
+int cpio_finish(Cpio *c, struct iovec **ret_pieces, size_t *ret_n, size_t *ret_size) {
+        size_t at = 0;
 
-int cpio_finish(Cpio *c, char **ret, size_t *ret_size) {
-        add_header(c, TRAILER, 0, 0);
+        add_entry(c, TRAILER, 0, NULL, 0);
+        add_piece_of_buffer(c);
         if (c->error < 0)
                 return c->error;
-        c->n_entries = 0;
-        return strbuf_finish(&c->buf, ret, ret_size);
+        for (size_t i = 0; i < c->n_pieces; i++)
+                if (!c->pieces[i].iov_base) {
+                        c->pieces[i].iov_base = c->buf.data + at;
+                        at += c->pieces[i].iov_len;
+                }
+        *ret_pieces = c->pieces;
+        *ret_n = c->n_pieces;
+        *ret_size = c->size;
+        return 0;
 }
 
 void cpio_done(Cpio *c) {
         strbuf_done(&c->buf);
+        free(c->pieces);
+        *c = (Cpio) {};
 }

@@ -698,17 +698,18 @@ static int set_up(void **state) {
                 "{\"drive_id\":\"rootfs\",\"path_on_host\":\"drive0\",\"is_root_device\":false,\"is_read_only\":true},"
                 "{\"drive_id\":\"upper\",\"path_on_host\":\"drive1\",\"is_root_device\":false,\"cache_type\":\"Writeback\"}],"
                 "\"vsock\":{\"guest_cid\":3,\"uds_path\":\"v.sock\"},\"entropy\":{},\"metrics\":{\"metrics_path\":\"metrics\"}}";
-        _cleanup_free_ char *init = NULL, *archive = NULL;
+        _cleanup_free_ char *init = NULL;
         _cleanup_cpio_ Cpio c = {};
-        size_t n;
+        struct iovec *pieces;
+        size_t n, n_pieces;
 
         signal(SIGPIPE, SIG_IGN);
         assert_non_null(mkdtemp(directory));
         assert_ok(read_file_at(AT_FDCWD, guest_init, 16 * MIB_BYTES, &init, &n));
         assert_ok(chdir(directory));
         cpio_add_file(&c, "init", 0755, init, n);
-        assert_ok(cpio_finish(&c, &archive, &n));
-        assert_ok(write_file_atomic_at(AT_FDCWD, "initrd", archive, n, 0644, 0));
+        assert_ok(cpio_finish(&c, &pieces, &n_pieces, &n));
+        assert_ok(writev_file_atomic_at(AT_FDCWD, "initrd", pieces, n_pieces, 0644, 0));
         assert_ok(symlink(kernel, "vmlinux"));
         assert_ok(write_file_atomic_at(AT_FDCWD, "vm.json", config, sizeof(config) - 1, 0644, 0));
         write_drive("drive0", 0);

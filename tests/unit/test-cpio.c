@@ -3,6 +3,20 @@
 #include "cpio/cpio.h"
 #include "test.h"
 
+static int finish(Cpio *c, char **ret, size_t *ret_size) {
+        _cleanup_strbuf_ StrBuf b = {};
+        struct iovec *pieces;
+        size_t n, size;
+        int r = cpio_finish(c, &pieces, &n, &size);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++)
+                strbuf_add(&b, pieces[i].iov_base, pieces[i].iov_len);
+        assert_int_equal(b.size, size);
+        return strbuf_finish(&b, ret, ret_size);
+}
+
 /* The bytes as the kernel's buffer-format.rst has them, written out by hand. */
 static void test_golden(void **state) {
         static const char expected[] =
@@ -18,30 +32,36 @@ static void test_golden(void **state) {
 
         cpio_add_directory(&c, "d", 0755);
         cpio_add_file(&c, "d/f", 0644, "hello", 5);
-        assert_ok(cpio_finish(&c, &s, &n));
+        assert_ok(finish(&c, &s, &n));
         assert_int_equal(n, sizeof(expected));
         assert_memory_equal(s, expected, n);
+        assert_memory_equal(s + n - (sizeof(CPIO_END) - 1), CPIO_END, sizeof(CPIO_END) - 1);
 }
 
-static void test_reserve(void **state) {
-        _cleanup_cpio_ Cpio a = {}, b = {};
-        _cleanup_free_ char *s = NULL, *t = NULL;
-        static char data[100000];
-        size_t n, m;
-        void *p;
+/* Sizes of names and content that need each padding there is, and more pieces than there is room for at first. */
+static void test_padding(void **state) {
+        static const char data[] = "0123456789", name[] = "abcdefghij";
+        _cleanup_cpio_ Cpio c = {};
+        _cleanup_free_ char *s = NULL;
+        size_t n, at = 0;
 
-        memset(data, 'x', sizeof(data));
-        cpio_add_file(&a, "init", 0755, data, sizeof(data) - 1);
-        cpio_add_file(&a, "empty", 0600, NULL, 0);
-        p = cpio_reserve_file(&b, "init", 0755, sizeof(data) - 1);
-        assert_non_null(p);
-        memcpy(p, data, sizeof(data) - 1);
-        assert_non_null(cpio_reserve_file(&b, "empty", 0600, 0));
-        assert_ok(cpio_finish(&a, &s, &n));
-        assert_ok(cpio_finish(&b, &t, &m));
-        assert_int_equal(n, m);
+        for (size_t i = 0; i < 8; i++)
+                for (size_t k = 1; k < 8; k++) {
+                        _cleanup_free_ char *part = strndup(name, k);
+
+                        cpio_add_file(&c, part, 0644, data, i);
+                }
+        assert_ok(finish(&c, &s, &n));
         assert_int_equal(n % 4, 0);
-        assert_memory_equal(s, t, n);
+        for (size_t i = 0; i < 8; i++)
+                for (size_t k = 1; k < 8; k++) {
+                        assert_memory_equal(s + at, "070701", 6);
+                        assert_memory_equal(s + at + 110, name, k);
+                        at += (110 + k + 1 + 3) / 4 * 4;
+                        assert_memory_equal(s + at, data, i);
+                        at += (i + 3) / 4 * 4;
+                }
+        assert_int_equal(n - at, 124);
 }
 
 static void test_names(void **state) {
@@ -54,7 +74,7 @@ static void test_names(void **state) {
 
                 cpio_add_file(&c, bad[i], 0644, "x", 1);
                 cpio_add_directory(&c, "good", 0755);
-                assert_error(cpio_finish(&c, &s, &n), EINVAL);
+                assert_error(finish(&c, &s, &n), EINVAL);
         }
 }
 
@@ -63,14 +83,14 @@ static void test_too_large(void **state) {
         char *s;
         size_t n;
 
-        assert_null(cpio_reserve_file(&c, "f", 0644, (size_t) UINT32_MAX + 1));
-        assert_error(cpio_finish(&c, &s, &n), EFBIG);
+        cpio_add_file(&c, "f", 0644, "", (size_t) UINT32_MAX + 1);
+        assert_error(finish(&c, &s, &n), EFBIG);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_golden),
-                cmocka_unit_test(test_reserve),
+                cmocka_unit_test(test_padding),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_too_large),
         };
