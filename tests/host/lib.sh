@@ -104,7 +104,7 @@ check_nothing_left() {
     check_eq "$left" '' 'the list of TAPs'
     left=$(nft list tables | grep inferno || true)
     check_eq "$left" '' 'the list of nftables tables'
-    left=$(pgrep -a 'kiln|firecracker|ember|qemu-system' || true)
+    left=$(pgrep -fa '^(/kiln|/firecracker|/usr/bin/qemu-system)' || true)
     check_eq "$left" '' 'the list of processes'
     left=$(findmnt -rno TARGET | grep /var/lib/inferno/ || true)
     check_eq "$left" '' 'the list of mounts'

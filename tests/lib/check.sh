@@ -5,18 +5,19 @@
 CASE_SECONDS=600        # where a case has no line "# seconds: N"
 
 check_run() { # [--only PATTERN]
-    local only='*' passed=0 failed=0 skipped=0 failures=() artefacts case start=$SECONDS
+    local only='*' passed=0 failed=0 skipped=0 failures=() artefacts kernel case start=$SECONDS
     [ "${1-}" != --only ] || only=$2
     artefacts=$CACHE/artefacts/check-$(date +%Y%m%d-%H%M%S)
     mkdir -p "$artefacts"
+    say "guest kernel"
+    kernel=$(kernel_get)
     if [ "$only" = '*' ]; then
-        check_build build build_release
+        INFERNO_KERNEL=$kernel check_build build build_release
         check_build build-asan build_asan
     else
         build_release >&2
     fi
-    say "guest kernel, images, test host, test machine"
-    kernel_get >/dev/null
+    say "images, test host, test machine"
     images_get >/dev/null
     host_tree >/dev/null
     vm_disk >/dev/null
