@@ -85,30 +85,24 @@ char **strv_copy(char *const *v) {
         return TAKE_PTR(copy);
 }
 
-char *strbuf_grow(StrBuf *b, size_t n) {
+void strbuf_add(StrBuf *b, const void *data, size_t n) {
         if (b->failed)
-                return NULL;
+                return;
         if (b->room - b->size <= n) {
                 size_t room = MAX(b->room * 2, b->size + n + 64);
                 char *p = realloc(b->data, room);
 
                 if (!p) {
                         b->failed = true;
-                        return NULL;
+                        return;
                 }
                 b->data = p;
                 b->room = room;
         }
+        if (n > 0)
+                memcpy(b->data + b->size, data, n);
         b->size += n;
         b->data[b->size] = 0;
-        return b->data + b->size - n;
-}
-
-void strbuf_add(StrBuf *b, const void *data, size_t n) {
-        char *p = strbuf_grow(b, n);
-
-        if (p && n > 0)
-                memcpy(p, data, n);
 }
 
 void strbuf_adds(StrBuf *b, const char *s) {

@@ -51,8 +51,6 @@ typedef struct StrBuf {
 } StrBuf;
 
 void strbuf_add(StrBuf *b, const void *data, size_t n);
-/* n more bytes, which the caller fills before the next addition; NULL where one had failed. */
-char *strbuf_grow(StrBuf *b, size_t n);
 void strbuf_adds(StrBuf *b, const char *s);
 void strbuf_addf(StrBuf *b, const char *format, ...) _printf_(2, 3);
 /* Takes the content out, or -ENOMEM where an addition had failed. *ret is never NULL then. */
