@@ -25,7 +25,7 @@ static const char usage[] =
         "A definition that is wrong hinders no other VM; its own unit fails when started, and says where the problem is.\n";
 
 static int write_files(void *userdata, const UnitFiles *files) {
-        return unit_files_write(files, *(int *) userdata);
+        return unit_writer_write(userdata, files);
 }
 
 /* What was put in place for VMs without a reload would override what we have just written. systemd says who
@@ -60,6 +60,7 @@ static int print_files(void *userdata, const UnitFiles *files) {
 }
 
 static int run(const char *dir, bool dry_run) {
+        _cleanup_(unit_writer_freep) UnitWriter *writer = NULL;
         _cleanup_close_ int fd = -EBADF;
         size_t problems;
         int r;
@@ -68,8 +69,10 @@ static int run(const char *dir, bool dry_run) {
                 fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 if (fd < 0)
                         return exit_code_from_errno(log_error_errno(errno, "Cannot open the directory \"%s\": %m", dir));
+                if (unit_writer_new(fd, &writer) < 0)
+                        return exit_code_from_errno(log_oom());
         }
-        r = generator_run(dry_run ? print_files : write_files, &fd, &problems);
+        r = generator_run(dry_run ? print_files : write_files, writer, &problems);
         if (r < 0)
                 return exit_code_from_errno(r);
         if (!dry_run)

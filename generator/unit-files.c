@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <search.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,10 +60,12 @@ static void add_pass_through(StrBuf *b, const Definition *d, const char *section
                         strbuf_addf(b, "%s=%s\n", d->pass[i].key, d->pass[i].value);
 }
 
-/* The path as it will be where the units are used, without layout_root(). */
+/* Specifiers in place of the name, so that VMs which are alike have files which are equal: UnitWriter. The path is that of the definition
+ * where the units will be used, without layout_root(). */
 static void add_unit_section(StrBuf *b, const Definition *d) {
-        strbuf_addf(b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Inferno VM %s\nSourcePath=%s\n", d->name,
-                    d->path + strlen(layout_root()));
+        const char *path = d->path + strlen(layout_root()), *slash = strrchr(path, '/');
+
+        strbuf_addf(b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Inferno VM %%i\nSourcePath=%.*s/%%i.vm\n", (int) (slash - path), path);
         add_pass_through(b, d, "Unit");
 }
 
@@ -72,7 +75,12 @@ static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site,
         int r;
 
         add_unit_section(&b, d);
-        strbuf_addf(&b, "\n[Service]\nSlice=%s\nTimeoutStopSec=%" PRIu64 "ms\n", slice,
+        /* "%i" has no escapes, so it stands for names only that need none. */
+        if (strchr(d->name, '-'))
+                strbuf_addf(&b, "\n[Service]\nSlice=%s\n", slice);
+        else
+                strbuf_addf(&b, "\n[Service]\nSlice=%.*s%%i.slice\n", (int) (strlen(slice) - strlen(d->name) - strlen(".slice")), slice);
+        strbuf_addf(&b, "TimeoutStopSec=%" PRIu64 "ms\n",
                     d->stop_timeout_usec / USEC_PER_MSEC + STOP_MARGIN_SECONDS * 1000);
         if (d->stop_signal > 0)
                 strbuf_addf(&b, "SuccessExitStatus=%d\n", 128 + d->stop_signal);
@@ -84,7 +92,7 @@ static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site,
         r = strbuf_finish(&b, &content, NULL);
         if (r < 0)
                 return r;
-        return add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_NEW_DIR);
+        return add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_OWN_DIR);
 }
 
 /* The VMM and its guest live in the limits together, so the guest's memory alone would have it killed. Which VMM it will be is known
@@ -102,7 +110,7 @@ static int add_slice(UnitFiles *f, const Definition *d, const SiteConfig *site, 
         char *content;
         int r;
 
-        strbuf_addf(&b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Slice of Inferno VM %s\n\n[Slice]\nCPUQuota=%u", d->name, d->vcpu_millis / 10);
+        strbuf_addf(&b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Slice of Inferno VM %%J\n\n[Slice]\nCPUQuota=%u", d->vcpu_millis / 10);
         if (d->vcpu_millis % 10 > 0)
                 strbuf_addf(&b, ".%u", d->vcpu_millis % 10);
         strbuf_addf(&b, "%%\nMemoryMax=%" PRIu64 "\nTasksMax=%d\n", memory_max(d, site), TASKS_MAX);
@@ -179,57 +187,165 @@ int unit_files_add_broken(UnitFiles *f, const Definition *d) {
         r = strbuf_finish(&b, &content, NULL);
         if (r < 0)
                 return r;
-        r = add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_NEW_DIR);
+        r = add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_OWN_DIR);
         if (r < 0)
                 return r;
         return unit_files_add_install(f, d);
 }
 
-/* By a temporary name, over what is there: who reads meanwhile sees the old file or the new one, whole. */
-static int replace_file(int dir_fd, const UnitFile *u) {
-        if (u->flags & UNIT_FILE_LINK)
-                return symlink_atomic_at(u->content, dir_fd, u->path);
-        return write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0);
+/* What has been written first of each content; found by content. */
+typedef struct Written {
+        char *content, *path;
+} Written;
+
+struct UnitWriter {
+        int dir_fd;             /* borrowed */
+        void *written;          /* tsearch(3) tree of Written */
+};
+
+static int compare_written(const void *a, const void *b) {
+        return strcmp(((const Written *) a)->content, ((const Written *) b)->content);
+}
+
+static void written_free(void *p) {
+        Written *w = p;
+
+        free(w->content);
+        free(w->path);
+        free(w);
+}
+
+int unit_writer_new(int dir_fd, UnitWriter **ret) {
+        UnitWriter *w = calloc(1, sizeof(UnitWriter));
+
+        if (!w)
+                return -ENOMEM;
+        w->dir_fd = dir_fd;
+        *ret = w;
+        return 0;
+}
+
+UnitWriter *unit_writer_free(UnitWriter *w) {
+        if (!w)
+                return NULL;
+        tdestroy(w->written, written_free);
+        free(w);
+        return NULL;
+}
+
+/* The path of a file with the same content, or NULL after having remembered this one. */
+static int find_same(UnitWriter *w, const UnitFile *u, const char **ret) {
+        const Written key = { .content = u->content };
+        Written *new;
+        void *node;
+
+        node = tfind(&key, &w->written, compare_written);
+        if (node) {
+                *ret = (*(Written **) node)->path;
+                return 0;
+        }
+        new = calloc(1, sizeof(Written));
+        if (!new)
+                return -ENOMEM;
+        *new = (Written) { strdup(u->content), strdup(u->path) };
+        if (!new->content || !new->path || !tsearch(new, &w->written, compare_written)) {
+                written_free(new);
+                return -ENOMEM;
+        }
+        *ret = NULL;
+        return 0;
 }
 
 /* systemd gives a generator empty directories that nobody reads before it has ended, so the name is free as a rule, and one
- * call makes it. */
+ * call makes it. Where it is not, what is there is replaced by rename: it may be another generator's that writes the same. */
 static int write_file(int dir_fd, const UnitFile *u) {
         _cleanup_close_ int fd = -EBADF;
 
         if (u->flags & UNIT_FILE_LINK) {
                 if (symlinkat(u->content, dir_fd, u->path) >= 0)
                         return 0;
-        } else {
-                fd = openat(dir_fd, u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-                if (fd >= 0)
-                        return write_full(fd, u->content, strlen(u->content));
+                return errno == EEXIST ? symlink_atomic_at(u->content, dir_fd, u->path) : negative_errno();
         }
-        return errno == EEXIST ? replace_file(dir_fd, u) : negative_errno();
+        fd = openat(dir_fd, u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd >= 0)
+                return write_full(fd, u->content, strlen(u->content));
+        return errno == EEXIST ? write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0) : negative_errno();
 }
 
-static int make_dir_of(int dir_fd, const UnitFile *u) {
-        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
+/* A directory for this file alone: not one of another VM's that a link leads to. */
+static int make_own_dir(int dir_fd, const char *dir) {
+        char target[2];
 
-        if (!dir)
-                return -ENOMEM;
+        if (mkdirat(dir_fd, dir, 0755) >= 0)
+                return 0;
+        if (errno != EEXIST)
+                return negative_errno();
+        if (readlinkat(dir_fd, dir, target, sizeof(target)) < 0)
+                return errno == EINVAL ? 0 : negative_errno();
+        if (unlinkat(dir_fd, dir, 0) < 0 && errno != ENOENT)
+                return negative_errno();
         return mkdirat(dir_fd, dir, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
 }
 
-int unit_files_write(const UnitFiles *f, int dir_fd) {
+static int write_own_dir(UnitWriter *w, const UnitFile *u) {
+        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
+        const char *same;
+        int r;
+
+        if (!dir)
+                return -ENOMEM;
+        r = find_same(w, u, &same);
+        if (r < 0)
+                return r;
+        if (same) {
+                _cleanup_free_ char *target = strndup(same, strcspn(same, "/"));
+
+                if (!target)
+                        return -ENOMEM;
+                if (symlinkat(target, w->dir_fd, dir) >= 0)
+                        return 0;
+                if (errno != EEXIST)
+                        return negative_errno();
+        }
+        r = make_own_dir(w->dir_fd, dir);
+        return r < 0 ? r : write_file(w->dir_fd, u);
+}
+
+static int write_in_shared_dir(UnitWriter *w, const UnitFile *u) {
+        int r;
+
+        r = write_file(w->dir_fd, u);
+        if (r == -ENOENT) {
+                r = mkdir_parent_of_at(w->dir_fd, u->path, 0755);
+                if (r >= 0)
+                        r = write_file(w->dir_fd, u);
+        }
+        return r;
+}
+
+static int write_plain(UnitWriter *w, const UnitFile *u) {
+        const char *same;
+        int r;
+
+        r = find_same(w, u, &same);
+        if (r < 0)
+                return r;
+        if (same && linkat(w->dir_fd, same, w->dir_fd, u->path, 0) >= 0)
+                return 0;
+        return write_file(w->dir_fd, u);
+}
+
+int unit_writer_write(UnitWriter *w, const UnitFiles *f) {
         for (size_t i = 0; i < f->n; i++) {
                 const UnitFile *u = f->items + i;
-                int r = 0;
+                int r;
 
-                if (u->flags & UNIT_FILE_NEW_DIR)
-                        r = make_dir_of(dir_fd, u);
-                if (r >= 0)
-                        r = write_file(dir_fd, u);
-                if (r == -ENOENT && strchr(u->path, '/')) {
-                        r = make_dir_of(dir_fd, u);
-                        if (r >= 0)
-                                r = write_file(dir_fd, u);
-                }
+                if (u->flags & UNIT_FILE_OWN_DIR)
+                        r = write_own_dir(w, u);
+                else if (strchr(u->path, '/'))
+                        r = write_in_shared_dir(w, u);
+                else
+                        r = write_plain(w, u);
                 if (r < 0)
                         return r;
         }

@@ -10,7 +10,7 @@
 
 typedef enum UnitFileFlags {
         UNIT_FILE_LINK = 1 << 0,        /* a symbolic link; content is its target */
-        UNIT_FILE_NEW_DIR = 1 << 1,     /* in a directory of its own, which is not there as a rule */
+        UNIT_FILE_OWN_DIR = 1 << 1,     /* alone in its directory */
 } UnitFileFlags;
 
 typedef struct UnitFile {
@@ -42,8 +42,14 @@ int unit_files_add_install(UnitFiles *f, const Definition *d);
  * inferno.target, since a VM must not be missing without a word. */
 int unit_files_add_broken(UnitFiles *f, const Definition *d);
 
-/* Writes them below dir_fd. What is there already is replaced as a whole, so that two who write the same do not disturb each other. */
-int unit_files_write(const UnitFiles *f, int dir_fd);
+/* Writes the files of many VMs below dir_fd, which is borrowed: as few objects as can be, for making those is what a generator costs. A plain
+ * file whose content has been written before becomes a hard link, a drop-in of its own directory a symbolic link to the other directory.
+ * What is there already is replaced as a whole, so that two who write the same do not disturb each other. */
+typedef struct UnitWriter UnitWriter;
+int unit_writer_new(int dir_fd, UnitWriter **ret);
+UnitWriter *unit_writer_free(UnitWriter *w);
+DEFINE_TRIVIAL_CLEANUP_FUNC(UnitWriter *, unit_writer_free)
+int unit_writer_write(UnitWriter *w, const UnitFiles *f);
 
-/* Removes the units of all VMs that unit_files_write() has put into dir_fd: for a directory that systemd looks into before the generator's. */
+/* Removes the units of all VMs that unit_writer_write() has put into dir_fd: for a directory that systemd looks into before the generator's. */
 int unit_files_remove(int dir_fd);

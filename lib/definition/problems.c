@@ -34,6 +34,10 @@ int problems_add(DefinitionErrors *e, const char *format, ...) {
         va_end(ap);
         if (k < 0)
                 return -ENOMEM;
+        /* Names of files may have anything in them, and each problem is one line of a log. */
+        for (char *c = line; *c; c++)
+                if ((unsigned char) *c < 0x20 || *c == 0x7f)
+                        *c = '?';
         /* Room for the line and the NULL behind it, doubled at powers of two. */
         if ((e->n_lines & (e->n_lines - 1)) == 0) {
                 lines = reallocarray(e->lines, e->n_lines * 2 + 2, sizeof(char *));

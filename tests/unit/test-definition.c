@@ -232,13 +232,16 @@ static void test_enumerate(void **state) {
         put("usr/lib/inferno/vms/masked.vm", "");
         put("etc/inferno/vms/only.vm.d/x.conf", "");
         put("etc/inferno/vms/-x.vm", "");
+        put("etc/inferno/vms/a\nb.vm", "");
         put("etc/inferno/vms/note.txt", "");
         assert_ok(symlinkat("/dev/null", root_fd, "etc/inferno/vms/masked.vm"));
         assert_ok(definition_enumerate(&names, &e));
         assert_int_equal(strv_length(names), 2);
         assert_string_equal(names[0], "a");
         assert_string_equal(names[1], "b");
-        assert_int_equal(e.n_lines, 1);
+        assert_int_equal(e.n_lines, 2);
+        for (size_t i = 0; i < e.n_lines; i++)
+                assert_null(strchr(e.lines[i], '\n'));
 }
 
 static void test_site_config(void **state) {

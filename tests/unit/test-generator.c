@@ -58,18 +58,19 @@ static void test_golden(void **state) {
 }
 
 /* The units of a VM that is defined by these, for the tests of writing. */
-static void units_of(uint64_t memory, UnitFiles *ret) {
+static void units_of(const char *name, uint64_t memory, UnitFiles *ret) {
         PassThrough pass[] = {
                 { .section = "Install", .key = (char *) "WantedBy", .value = (char *) "multi-user.target" },
                 { .section = "Service", .key = (char *) "Environment", .value = NULL },
         };
-        _cleanup_free_ char *filler = calloc(1, memory / MIB(1) + 1);
+        _cleanup_free_ char *filler = calloc(1, memory / MIB(1) + 1), *path = strf("/etc/inferno/vms/%s.vm", name);
         SiteConfig site = { .jailer = (char *) LAYOUT_JAILER };
         Definition d = {
-                .name = (char *) "web", .path = (char *) "/etc/inferno/vms/web.vm", .tenant = (char *) "default",
+                .name = (char *) name, .path = path, .tenant = (char *) "default",
                 .vcpu_millis = 1000, .memory = memory, .pass = pass, .n_pass = 2,
         };
 
+        assert_non_null(path);
         /* Different memory makes content of different length. */
         memset(filler, 'x', memory / MIB(1));
         pass[1].value = filler;
@@ -81,6 +82,14 @@ static void make_dir(char *template, int *ret_fd) {
         assert_non_null(mkdtemp(template));
         *ret_fd = open(template, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_ok(*ret_fd);
+}
+
+/* Each call is a generator of its own. */
+static int write_units(const UnitFiles *files, int fd) {
+        _cleanup_(unit_writer_freep) UnitWriter *w = NULL;
+
+        assert_ok(unit_writer_new(fd, &w));
+        return unit_writer_write(w, files);
 }
 
 static void assert_written(const UnitFiles *files, int fd) {
@@ -106,14 +115,56 @@ static void test_write(void **state) {
         _cleanup_close_ int fd = -EBADF;
 
         make_dir(dir, &fd);
-        units_of(MIB(64), &small);
-        units_of(MIB(4096), &large);
+        units_of("web", MIB(64), &small);
+        units_of("web", MIB(4096), &large);
         assert_int_equal(small.n, 3);
         /* What is there already is replaced, also by something shorter. */
-        assert_ok(unit_files_write(&large, fd));
+        assert_ok(write_units(&large, fd));
         assert_written(&large, fd);
-        assert_ok(unit_files_write(&small, fd));
+        assert_ok(write_units(&small, fd));
         assert_written(&small, fd);
+        assert_ok(remove_tree_at(AT_FDCWD, dir));
+}
+
+/* VMs that are alike share what is written; each can be replaced without the others. */
+static void test_write_alike(void **state) {
+        static const char *const paths[] = { "inferno@a.service.d/50-inferno.conf", "inferno-default-a.slice" };
+        _cleanup_unit_files_ UnitFiles a = {}, b = {}, c = {}, a_changed = {}, b_changed = {};
+        _cleanup_(unit_writer_freep) UnitWriter *w = NULL, *again = NULL;
+        char dir[] = "/tmp/test-generator.XXXXXX";
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+
+        make_dir(dir, &fd);
+        units_of("a", MIB(64), &a);
+        units_of("b", MIB(64), &b);
+        units_of("c-d", MIB(64), &c);
+        units_of("a", MIB(128), &a_changed);
+        units_of("b", MIB(128), &b_changed);
+        assert_ok(unit_writer_new(fd, &w));
+        assert_ok(unit_writer_write(w, &a));
+        assert_ok(unit_writer_write(w, &b));
+        assert_ok(unit_writer_write(w, &c));
+        assert_written(&a, fd);
+        assert_written(&b, fd);
+        assert_written(&c, fd);
+        assert_ok(fstatat(fd, "inferno@b.service.d", &st, AT_SYMLINK_NOFOLLOW));
+        assert_true(S_ISLNK(st.st_mode));
+        /* The name of its slice has an escape. */
+        assert_ok(fstatat(fd, "inferno@c-d.service.d", &st, AT_SYMLINK_NOFOLLOW));
+        assert_true(S_ISDIR(st.st_mode));
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                assert_ok(faccessat(fd, paths[i], R_OK, 0));
+
+        assert_ok(write_units(&b_changed, fd));
+        assert_written(&b_changed, fd);
+        assert_written(&a, fd);
+        assert_ok(unit_writer_new(fd, &again));
+        assert_ok(unit_writer_write(again, &a_changed));
+        assert_ok(unit_writer_write(again, &b_changed));
+        assert_written(&a_changed, fd);
+        assert_written(&b_changed, fd);
+        assert_written(&c, fd);
         assert_ok(remove_tree_at(AT_FDCWD, dir));
 }
 
@@ -126,14 +177,14 @@ static void test_two_at_once(void **state) {
         pid_t pid;
 
         make_dir(dir, &fd);
-        units_of(MIB(64), &small);
-        units_of(MIB(16384), &large);
+        units_of("web", MIB(64), &small);
+        units_of("web", MIB(16384), &large);
         for (unsigned round = 0; round < 100; round++) {
                 pid = fork();
                 assert_true(pid >= 0);
                 if (pid == 0)
-                        _exit(unit_files_write(&small, fd) < 0);
-                assert_ok(unit_files_write(&large, fd));
+                        _exit(write_units(&small, fd) < 0);
+                assert_ok(write_units(&large, fd));
                 assert_true(waitpid(pid, &wstatus, 0) == pid && WIFEXITED(wstatus) && WEXITSTATUS(wstatus) == 0);
                 for (size_t i = 0; i < small.n; i++) {
                         _cleanup_free_ char *content = NULL;
@@ -155,8 +206,8 @@ static void test_remove(void **state) {
         _cleanup_close_ int fd = -EBADF;
 
         make_dir(dir, &fd);
-        units_of(MIB(64), &files);
-        assert_ok(unit_files_write(&files, fd));
+        units_of("web", MIB(64), &files);
+        assert_ok(write_units(&files, fd));
         assert_ok(mkdir_parents_at(fd, "inferno@own.service.d", 0755));
         assert_ok(write_file_atomic_at(fd, "inferno@own.service.d/50-inferno.conf", "# mine\n", 7, 0644, 0));
         assert_ok(write_file_atomic_at(fd, "inferno-own.slice", "", 0, 0644, 0));
@@ -167,7 +218,7 @@ static void test_remove(void **state) {
         assert_ok(faccessat(fd, "inferno-own.slice", F_OK, 0));
 
         /* The administrator's drop-in beside ours stays. */
-        assert_ok(unit_files_write(&files, fd));
+        assert_ok(write_units(&files, fd));
         assert_ok(write_file_atomic_at(fd, "inferno@web.service.d/60-mine.conf", "", 0, 0644, 0));
         assert_ok(unit_files_remove(fd));
         assert_ok(faccessat(fd, "inferno@web.service.d/60-mine.conf", F_OK, 0));
@@ -179,6 +230,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_golden),
                 cmocka_unit_test(test_write),
+                cmocka_unit_test(test_write_alike),
                 cmocka_unit_test(test_two_at_once),
                 cmocka_unit_test(test_remove),
         };
