@@ -147,7 +147,7 @@ static void say_exited(Init *i) {
                         s.exit_code = WEXITSTATUS(i->wait_status);
                 if (i->stalled || cgroup_oom_kills(&i->cgroup) > 0) {
                         s.oom_killed = true;
-                        snprintf(text, sizeof(text), "the guest's memory ran out, %llu MiB of it are for the workload; %s",
+                        snprintf(text, sizeof(text), "out of memory: the workload may use %llu MiB of the guest's memory; %s",
                                 (unsigned long long) (i->cgroup.memory_limit / MIB(1)),
                                 i->stalled ? "it was killed because it only waited for memory" : "the guest's kernel killed it");
                         s.message = text;
