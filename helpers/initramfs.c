@@ -82,7 +82,7 @@ static int point_to(const char *vm, const char *name, char **ret_error) {
 int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, char **ret_path, char **ret_error) {
         _cleanup_free_ char *init_path = layout_path(LAYOUT_INIT), *dir = layout_path(LAYOUT_INITRAMFS_DIR), *name = NULL, *path = NULL;
         char digest[SHA256_HEX_SIZE];
-        _cleanup_close_ int init_fd = -EBADF, dir_fd = -EBADF;
+        _cleanup_close_ int init_fd = -EBADF;
         int r, result = INITRAMFS_REUSED;
         _cleanup_cpio_ Cpio archive = {};
         size_t n_pieces, size;
