@@ -66,6 +66,7 @@ static int context_open(Context *c) {
 
 /* On a terminal progress is one line that changes, in a log one now and then. */
 static void notify(ImageNotice kind, const char *text, void *userdata) {
+        static char *last_text;
         static bool line_open;
         static struct timespec last;
         struct timespec now;
@@ -79,9 +80,10 @@ static void notify(ImageNotice kind, const char *text, void *userdata) {
                 (void) clock_gettime(CLOCK_MONOTONIC, &now);
                 if (last.tv_sec == 0)
                         last = now;
-                if (now.tv_sec - last.tv_sec < PROGRESS_SEC)
+                if (now.tv_sec - last.tv_sec < PROGRESS_SEC || streq_ptr(text, last_text))
                         return;
                 last = now;
+                (void) free_and_strdup(&last_text, text);
         }
         if (line_open) {
                 fputs("\r\033[K", stderr);

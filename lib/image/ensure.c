@@ -19,12 +19,21 @@ static void mark_looked_up(Work *w) {
         (void) futimens(w->reference_lock_fd, NULL);
 }
 
+static int timespec_cmp(const struct timespec *a, const struct timespec *b) {
+        if (a->tv_sec != b->tv_sec)
+                return a->tv_sec < b->tv_sec ? -1 : 1;
+        return a->tv_nsec < b->tv_nsec ? -1 : a->tv_nsec > b->tv_nsec;
+}
+
 static bool looked_up_since(Work *w, const struct timespec *then) {
+        struct timespec now;
         struct stat st;
 
         if (fstat(w->reference_lock_fd, &st) < 0)
                 return false;
-        return st.st_mtim.tv_sec > then->tv_sec || (st.st_mtim.tv_sec == then->tv_sec && st.st_mtim.tv_nsec > then->tv_nsec);
+        /* A time to come is of a clock that was set back since, and says nothing. */
+        (void) clock_gettime(CLOCK_REALTIME, &now);
+        return timespec_cmp(&st.st_mtim, then) > 0 && timespec_cmp(&st.st_mtim, &now) <= 0;
 }
 
 /* Building. */
@@ -238,6 +247,8 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
                 }
                 r = get(w, policy, ret_error);
         }
+        if (r == -ENOSPC || r == -EDQUOT)
+                (void) image_error_suffix(ret_error, r, "; make room below %s", w->images_path);
         if (r < 0)
                 return r == -ENOMEM ? r : image_error_prefix(ret_error, r, "Image \"%s\"", reference);
         return image_config_load(w->store, reference, ret, ret_error);

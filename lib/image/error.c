@@ -55,6 +55,18 @@ int image_error_prefix(char **ret_error, int r, const char *format, ...) {
         return set_error(ret_error, s ? strf("%s: %s", s, *ret_error ? *ret_error : strerror(r < 0 ? -r : r)) : NULL, r);
 }
 
+int image_error_suffix(char **ret_error, int r, const char *format, ...) {
+        _cleanup_free_ char *s = NULL;
+        va_list ap;
+
+        if (!ret_error || !*ret_error)
+                return r;
+        va_start(ap, format);
+        s = vformat(format, ap);
+        va_end(ap);
+        return set_error(ret_error, s ? strf("%s%s", *ret_error, s) : NULL, r);
+}
+
 const char *image_quote(const char *name, char buf[static IMAGE_QUOTE_MAX]) {
         enum { TAIL = 40 };
         size_t n = strlen(name), out = 0;

@@ -12,6 +12,8 @@ int image_error(char **ret_error, int r, const char *format, ...) _printf_(3, 4)
 int image_error_errno(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
 /* Puts the text and ": " before the sentence that *ret_error already has; without one, the text of r. Returns r. */
 int image_error_prefix(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
+/* Puts the text behind it. Returns r. */
+int image_error_suffix(char **ret_error, int r, const char *format, ...) _printf_(3, 4);
 
 enum { IMAGE_QUOTE_MAX = 200 };
 

@@ -17,6 +17,7 @@
 enum {
         INDEX_DEPTH_MAX = 4,
         ARGS_MAX = 32,
+        SCRATCH_DEPTH_MAX = 4,
 };
 
 /* Takes the manifest, and the configuration that it names, out of `dir_fd`. -ENOENT where one of them is missing. */
@@ -74,23 +75,43 @@ static void skopeo_warning(const char *text, void *userdata) {
         work_say(userdata, IMAGE_NOTICE_WARNING, "skopeo: %s", text);
 }
 
-/* skopeo tells its progress to terminals alone. What it is fetching grows in its folder, and is then renamed into ours. */
-static void skopeo_tick(void *userdata) {
-        Work *w = userdata;
+/* The bytes of the files in a folder of skopeo's, which may go away under us. */
+static uint64_t count_bytes(int dir_fd_consume, unsigned depth) {
         uint64_t n = 0;
         DIR *d;
 
-        if (!w->scratch || !(d = opendir(w->scratch)))
-                return;
+        d = fdopendir(dir_fd_consume);
+        if (!d) {
+                safe_close(dir_fd_consume);
+                return 0;
+        }
         for (struct dirent *de; (de = readdir(d));) {
                 struct stat st;
+                int fd;
 
-                if (startswith(de->d_name, "oci-put-blob") && fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) >= 0)
+                if (de->d_name[0] == '.' || fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                        continue;
+                if (S_ISREG(st.st_mode))
                         n += (uint64_t) st.st_size;
+                else if (S_ISDIR(st.st_mode) && depth < SCRATCH_DEPTH_MAX) {
+                        fd = openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                        if (fd >= 0)
+                                n += count_bytes(fd, depth + 1);
+                }
         }
         (void) closedir(d);
+        return n;
+}
+
+/* skopeo tells its progress to terminals alone. What it is fetching grows in its folder, and is then renamed into ours. */
+static uint64_t skopeo_tick(void *userdata) {
+        Work *w = userdata;
+        int fd = open(w->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        uint64_t n = fd >= 0 ? count_bytes(fd, 0) : 0;
+
         if (n > 0)
                 work_say(w, IMAGE_NOTICE_PROGRESS, "Getting %s: %.1f MiB of the blobs under way are here.", w->reference, (double) n / (double) MIB(1));
+        return n;
 }
 
 /* skopeo's arguments are put together from borrowed strings. */

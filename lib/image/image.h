@@ -39,7 +39,7 @@ typedef void (*ImageNotify)(ImageNotice kind, const char *text, void *userdata);
 /* Pulls where the policy says so, builds the image file where it is missing, records it. Two processes that ask for one image build it once.
  * The error, if any, is one sentence that names image, layer and entry: -EBADMSG, the image is malformed or not what its digests say; -EOPNOTSUPP:
  * of a kind that we do not run; -EFBIG: over a limit of the site's; -ENOENT: there is no such image; -EACCES: not allowed to have it;
- * -ENXIO: the registry cannot be reached; -ENOPKG: no skopeo; others as the system gave them. */
+ * -ENXIO: the registry cannot be reached, or has fallen silent; -ENOPKG: no skopeo; others as the system gave them. */
 int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site, ImageNotify notify, void *userdata,
                 ImageConfig *ret, char **ret_error);
 

@@ -39,6 +39,7 @@ typedef struct Pipeline {
 
         int blob_fd;
         uint64_t blob_size_expected, size_max;
+        bool is_plain;
 
         /* The reading thread's, for the others once it has been joined. */
         uint64_t blob_size, size;
@@ -296,6 +297,8 @@ static int read_blob(Pipeline *p) {
         if (r < 0)
                 return r;
         memcpy(&magic, p->input, MIN(p->input_size, sizeof(magic)));
+        if (p->is_plain)
+                return copy_plain(p);
         if (p->input_size >= 2 && p->input[0] == 0x1f && p->input[1] == 0x8b)
                 return inflate_gzip(p);
         /* A frame, or a skippable one (RFC 8878, 3.1). */
@@ -446,6 +449,7 @@ int layer_unpack(int blob_fd, const char *digest, uint64_t size, const char *dif
                 .blob_fd = blob_fd,
                 .blob_size_expected = size,
                 .size_max = size_max,
+                .is_plain = streq(digest, diff_id),     /* whatever its first bytes look like */
                 .input = input,
         };
         sha256_init(&p.blob_hash);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /* A layer's blob, read once: its digest checked, decompressed (gzip with any number of members, zstd with any number of frames, or not at
- * all: its first bytes say), the digest of what comes out checked against the configuration's diff_id. */
+ * all: its first bytes say, and the same digest before and after), the digest of what comes out checked against the configuration's diff_id. */
 
 #include "base/macros.h"
 

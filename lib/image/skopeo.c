@@ -165,16 +165,21 @@ static uint64_t now_msec(void) {
 static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, char **last_message) {
         _cleanup_strbuf_ StrBuf messages = {};
         struct pollfd p[] = { { .fd = out_fd, .events = POLLIN }, { .fd = err_fd, .events = POLLIN } };
-        uint64_t next_tick = now_msec() + TICK_MSEC;
+        uint64_t next_tick = now_msec() + TICK_MSEC, last_change = now_msec(), state = 0;
         int r;
 
         while (p[0].fd >= 0 || p[1].fd >= 0) {
                 uint64_t now = now_msec();
 
                 if (now >= next_tick) {
-                        if (run->tick)
-                                run->tick(run->userdata);
+                        uint64_t s = run->tick ? run->tick(run->userdata) : 0;
+
+                        if (s != state)
+                                last_change = now;
+                        state = s;
                         next_tick = now + TICK_MSEC;
+                        if (now - last_change > SKOPEO_STALL_SEC * UINT64_C(1000))
+                                return -ETIMEDOUT;
                 }
                 if (poll(p, ELEMENTSOF(p), (int) (next_tick - now)) < 0 && errno != EINTR)
                         return negative_errno();
@@ -191,6 +196,7 @@ static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, 
                                 p[i].fd = -1;
                         if (n <= 0)
                                 continue;
+                        last_change = now;
                         if (i == 1) {
                                 /* A NUL in it would hide the rest. */
                                 for (ssize_t j = 0; j < n; j++)
@@ -239,6 +245,8 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
                         return negative_errno();
+        if (r == -ETIMEDOUT)
+                return image_error(ret_error, -ENXIO, "nothing has come for %d seconds", SKOPEO_STALL_SEC);
         if (r == -EFBIG)
                 return image_error(ret_error, -EBADMSG, "skopeo gave more than %zu bytes", run->output_max);
         if (r < 0)

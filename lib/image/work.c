@@ -177,11 +177,17 @@ int work_read_document(int dir_fd, const char *digest, char **ret, size_t *ret_n
 
 int work_put_document(Work *w, const char *digest, const void *data, size_t n, char **ret_error) {
         _cleanup_free_ char *text = NULL;
+        _cleanup_close_ int fd = -EBADF;
         size_t m;
         int r;
 
-        if (work_read_document(w->blobs_fd, digest, &text, &m) >= 0)
+        if (work_read_document(w->blobs_fd, digest, &text, &m) >= 0) {
+                /* Of skopeo's making, maybe, which does not sync manifests. */
+                fd = openat(w->blobs_fd, digest_hex(digest), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0 || fsync(fd) < 0)
+                        return image_error_errno(ret_error, negative_errno(), "cannot sync %s/oci/blobs", w->images_path);
                 return 0;
+        }
         r = write_file_atomic_at(w->blobs_fd, digest_hex(digest), data, n, 0444, WRITE_FILE_SYNC);
         if (r < 0)
                 return image_error_errno(ret_error, r, "cannot write to %s/oci/blobs", w->images_path);
