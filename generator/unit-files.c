@@ -56,8 +56,12 @@ static int add(UnitFiles *f, char *path_consume, char *content_consume, UnitFile
 
 static void add_pass_through(StrBuf *b, const Definition *d, const char *section) {
         for (size_t i = 0; i < d->n_pass; i++)
-                if (streq(d->pass[i].section, section))
-                        strbuf_addf(b, "%s=%s\n", d->pass[i].key, d->pass[i].value);
+                if (streq(d->pass[i].section, section)) {
+                        strbuf_adds(b, d->pass[i].key);
+                        strbuf_adds(b, "=");
+                        strbuf_adds(b, d->pass[i].value);
+                        strbuf_adds(b, "\n");
+                }
 }
 
 /* Specifiers in place of the name, so that VMs which are alike have files which are equal: UnitWriter. The path is that of the definition
@@ -65,7 +69,9 @@ static void add_pass_through(StrBuf *b, const Definition *d, const char *section
 static void add_unit_section(StrBuf *b, const Definition *d) {
         const char *path = d->path + strlen(layout_root()), *slash = strrchr(path, '/');
 
-        strbuf_addf(b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Inferno VM %%i\nSourcePath=%.*s/%%i.vm\n", (int) (slash - path), path);
+        strbuf_adds(b, UNIT_FILES_MARK "\n\n[Unit]\nDescription=Inferno VM %i\nSourcePath=");
+        strbuf_add(b, path, (size_t) (slash - path));
+        strbuf_adds(b, "/%i.vm\n");
         add_pass_through(b, d, "Unit");
 }
 
@@ -76,11 +82,14 @@ static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site,
 
         add_unit_section(&b, d);
         /* "%i" has no escapes, so it stands for names only that need none. */
+        strbuf_adds(&b, "\n[Service]\nSlice=");
         if (strchr(d->name, '-'))
-                strbuf_addf(&b, "\n[Service]\nSlice=%s\n", slice);
-        else
-                strbuf_addf(&b, "\n[Service]\nSlice=%.*s%%i.slice\n", (int) (strlen(slice) - strlen(d->name) - strlen(".slice")), slice);
-        strbuf_addf(&b, "TimeoutStopSec=%" PRIu64 "ms\n",
+                strbuf_adds(&b, slice);
+        else {
+                strbuf_add(&b, slice, strlen(slice) - strlen(d->name) - strlen(".slice"));
+                strbuf_adds(&b, "%i.slice");
+        }
+        strbuf_addf(&b, "\nTimeoutStopSec=%" PRIu64 "ms\n",
                     d->stop_timeout_usec / USEC_PER_MSEC + STOP_MARGIN_SECONDS * 1000);
         if (d->stop_signal > 0)
                 strbuf_addf(&b, "SuccessExitStatus=%d\n", 128 + d->stop_signal);
@@ -92,7 +101,7 @@ static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site,
         r = strbuf_finish(&b, &content, NULL);
         if (r < 0)
                 return r;
-        return add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_OWN_DIR);
+        return add(f, strjoin(unit, ".d/50-inferno.conf"), content, UNIT_FILE_OWN_DIR);
 }
 
 /* The VMM and its guest live in the limits together, so the guest's memory alone would have it killed. Which VMM it will be is known
@@ -181,13 +190,13 @@ int unit_files_add_broken(UnitFiles *f, const Definition *d) {
         if (!unit)
                 return -ENOMEM;
         if (!d->path)
-                return add(f, strf(LAYOUT_TARGET_UNIT ".wants/%s", unit), strdup(TEMPLATE_PATH), UNIT_FILE_LINK);
+                return add(f, strjoin(LAYOUT_TARGET_UNIT ".wants/", unit), strdup(TEMPLATE_PATH), UNIT_FILE_LINK);
         /* SourcePath=, so that systemctl says what is missing to who has mended the file; [Unit], for its OnFailure=. */
         add_unit_section(&b, d);
         r = strbuf_finish(&b, &content, NULL);
         if (r < 0)
                 return r;
-        r = add(f, strf("%s.d/50-inferno.conf", unit), content, UNIT_FILE_OWN_DIR);
+        r = add(f, strjoin(unit, ".d/50-inferno.conf"), content, UNIT_FILE_OWN_DIR);
         if (r < 0)
                 return r;
         return unit_files_add_install(f, d);

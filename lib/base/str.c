@@ -28,6 +28,23 @@ char *strf(const char *format, ...) {
         return k < 0 ? NULL : s;
 }
 
+char *strjoin_real(const char *s, ...) {
+        va_list ap, again;
+        size_t n = 1;
+        char *joined, *p;
+
+        va_start(ap, s);
+        va_copy(again, ap);
+        for (const char *t = s; t; t = va_arg(ap, const char *))
+                n += strlen(t);
+        va_end(ap);
+        joined = p = malloc(n);
+        for (const char *t = s; joined && t; t = va_arg(again, const char *))
+                p = stpcpy(p, t);
+        va_end(again);
+        return joined;
+}
+
 char **strv_free(char **v) {
         STRV_FOREACH(s, v)
                 free(*s);

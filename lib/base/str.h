@@ -29,6 +29,9 @@ static inline bool endswith(const char *s, const char *suffix) {
 int free_and_strdup(char **p, const char *s);
 /* asprintf() that returns NULL on failure. */
 char *strf(const char *format, ...) _printf_(1, 2);
+/* All arguments, one after the other; NULL on failure. */
+#define strjoin(...) strjoin_real(__VA_ARGS__, (const char *) NULL)
+char *strjoin_real(const char *s, ...) __attribute__((sentinel));
 
 char **strv_free(char **v);
 DEFINE_TRIVIAL_CLEANUP_FUNC(char **, strv_free)

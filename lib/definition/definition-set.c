@@ -174,7 +174,7 @@ int definition_enumerate(char ***ret, DefinitionErrors *errors) {
                 return -ENOMEM;
         for (size_t i = 0; i < s->n; i++) {
                 const SetEntry *e = s->entries + i;
-                _cleanup_free_ char *file = strf("%s.vm", e->name);
+                _cleanup_free_ char *file = strjoin(e->name, ".vm");
 
                 if (!file)
                         return -ENOMEM;

@@ -247,7 +247,7 @@ static int finish(Loader *l) {
 int loader_load(const SearchPath *search, const char *name, SearchHint hint, const SiteConfig *site, Definition **ret,
                 Definition **ret_wrong, DefinitionErrors *errors) {
         _cleanup_(definition_freep) Definition *d = calloc(1, sizeof(Definition));
-        _cleanup_free_ char *file = strf("%s.vm", name);
+        _cleanup_free_ char *file = strjoin(name, ".vm");
         Loader l = {
                 .site = site,
                 .definition = d,

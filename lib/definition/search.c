@@ -239,7 +239,7 @@ static int load_dropins(const SearchPath *s, const char *name, unsigned dirs, Se
 
                 if (i > 0 && streq(d[-1].name, d->name))
                         continue;
-                path = strf("%s%s/%s/%s", layout_root(), s->dirs[d->dir], folder, d->name);
+                path = strjoin(layout_root(), s->dirs[d->dir], "/", folder, "/", d->name);
                 if (!path)
                         return -ENOMEM;
                 r = read_config_file(d->fd, path, d->name, &text, &size);
@@ -266,7 +266,7 @@ int search_load(const SearchPath *s, const char *name, SearchHint hint, bool dro
 
                 if (s->fds[i] < 0 || !(hint.main & 1U << i))
                         continue;
-                path = strf("%s%s/%s", layout_root(), s->dirs[i], name);
+                path = strjoin(layout_root(), s->dirs[i], "/", name);
                 if (!path)
                         return -ENOMEM;
                 result = read_config_file(s->fds[i], path, name, &text, &size);

@@ -47,7 +47,7 @@ const char *layout_root(void) {
 }
 
 char *layout_path(const char *path) {
-        return strf("%s%s", layout_root(), path);
+        return strjoin(layout_root(), path);
 }
 
 char *layout_vm_dir(const char *vm) {
@@ -83,16 +83,21 @@ char *layout_version_root(const char *ulid) {
 }
 
 char *layout_unit_name(const char *vm) {
-        return strf("inferno@%s.service", vm);
+        return strjoin("inferno@", vm, ".service");
 }
 
 /* systemd.unit(5), "String Escaping for Inclusion in Unit Names": all but [A-Za-z0-9:_.] and a leading "." */
 static void add_escaped(StrBuf *b, const char *s) {
-        for (const char *p = s; *p; p++)
+        const char *plain = s;
+
+        for (const char *p = s; *p; p++) {
                 if (isalnum((unsigned char) *p) || *p == ':' || *p == '_' || (*p == '.' && p != s))
-                        strbuf_add(b, p, 1);
-                else
-                        strbuf_addf(b, "\\x%02x", (unsigned char) *p);
+                        continue;
+                strbuf_add(b, plain, (size_t) (p - plain));
+                strbuf_addf(b, "\\x%02x", (unsigned char) *p);
+                plain = p + 1;
+        }
+        strbuf_adds(b, plain);
 }
 
 char *layout_slice_name(const char *tenant, const char *vm) {
