@@ -235,9 +235,10 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
                         return r;
         }
         (void) clock_gettime(CLOCK_REALTIME, &begin);
-        r = work_open(w, w->store, reference, w->notify, w->userdata, ret_error);
-        if (r >= 0)
-                r = work_lock_reference(w, ret_error);
+        r = work_open(w, reference, ret_error);
+        if (r < 0)
+                return r;
+        r = work_lock_reference(w, ret_error);
         if (r >= 0) {
                 /* Who held the lock has done the work for us. */
                 if (policy != PULL_ALWAYS || looked_up_since(w, &begin)) {

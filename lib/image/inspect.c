@@ -24,7 +24,8 @@ int image_inspect(Store *store, const char *reference, char **ret, char **ret_er
         _cleanup_json_ json_t *j = NULL;
         int r;
 
-        r = work_open(&w, store, reference, NULL, NULL, ret_error);
+        w.store = store;
+        r = work_open(&w, reference, ret_error);
         if (r < 0)
                 return r;
         r = store_image_get(store, w.reference, &row);

@@ -103,9 +103,13 @@ int image_remove(Store *store, const char *reference, ImageNotify notify, void *
         size_t n_images = 0;
         int r;
 
-        r = work_open(&w, store, reference, notify, userdata, ret_error);
-        if (r >= 0)
-                r = work_lock_reference(&w, ret_error);
+        w.store = store;
+        w.notify = notify;
+        w.userdata = userdata;
+        r = work_open(&w, reference, ret_error);
+        if (r < 0)
+                return r;
+        r = work_lock_reference(&w, ret_error);
         if (r >= 0)
                 r = work_lock_store(&w, LOCK_EX, ret_error);
         if (r < 0)

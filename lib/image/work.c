@@ -207,17 +207,15 @@ bool work_have_layers(Work *w, const OciDocument *manifest) {
         return all;
 }
 
-int work_open(Work *w, Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error) {
+int work_open(Work *w, const char *reference, char **ret_error) {
         int r;
 
-        w->store = store;
-        w->notify = notify;
-        w->userdata = userdata;
         r = image_reference_normalize(reference, &w->reference, ret_error);
         if (r < 0)
                 return r;
         w->architecture = oci_architecture();
         if (!w->architecture)
                 return image_error(ret_error, -EOPNOTSUPP, "There are no images for the architecture of this machine.");
-        return open_store_folders(w, ret_error);
+        r = open_store_folders(w, ret_error);
+        return r < 0 ? image_error_prefix(ret_error, r, "Image \"%s\"", reference) : 0;
 }

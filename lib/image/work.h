@@ -40,8 +40,8 @@ void work_done(Work *w);
                 .reference_lock_fd = -EBADF, .store_lock_fd = -EBADF, .layers_fd = -EBADF,                      \
         }
 
-/* Normalises the reference, opens the folders of the store (made where missing). */
-int work_open(Work *w, Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error);
+/* Normalises the reference, opens the folders of the store (made where missing). The sentence is whole. */
+int work_open(Work *w, const char *reference, char **ret_error);
 void work_say(const Work *w, ImageNotice kind, const char *format, ...) _printf_(3, 4);
 
 /* Locks, below images/lock. Always taken in this order: the reference's (who pulls it), the store's (LOCK_SH for who adds blobs, LOCK_EX for
