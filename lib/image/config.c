@@ -26,8 +26,9 @@ void image_config_done(ImageConfig *c) {
 }
 
 static int not_there(const char *reference, const char *what, char **ret_error) {
-        return image_error(ret_error, -ENOENT, "Image \"%s\" is not in the store%s%s; get it with: inferno-image pull %s", reference,
-                        what ? ": " : "", what ?: "", reference);
+        return image_error(ret_error, -ENOENT,
+                        "Image \"%s\" is not in the store%s%s; get it with: inferno-image pull %s",
+                        reference, what ? ": " : "", what ?: "", reference);
 }
 
 int image_config_load(Store *store, const char *reference, ImageConfig *ret, char **ret_error) {
@@ -48,7 +49,10 @@ int image_config_load(Store *store, const char *reference, ImageConfig *ret, cha
         if (r < 0)
                 return image_error(ret_error, r, "%s", store_error(store));
         if (!digest_is_valid(row.manifest_digest) || !digest_is_valid(row.config_digest) || strchr(row.rootfs, '/'))
-                return image_error(ret_error, -EUCLEAN, "The database has no sound entry of image \"%s\"; remove it with: inferno-image rm %s", reference, reference);
+                return image_error(ret_error, -EUCLEAN,
+                                "The database has no sound entry of image \"%s\"; remove it with: "
+                                "inferno-image rm %s",
+                                reference, reference);
 
         dir = layout_path(LAYOUT_IMAGES_DIR);
         if (!dir)
@@ -61,8 +65,10 @@ int image_config_load(Store *store, const char *reference, ImageConfig *ret, cha
 
         fd = open(c.rootfs_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         if (fd < 0)
-                return errno == ENOENT ? not_there(reference, "its file is gone", ret_error) :
-                                         image_error_errno(ret_error, negative_errno(), "Image \"%s\": cannot open %s", reference, c.rootfs_path);
+                return errno == ENOENT ? not_there(reference, "its file is gone", ret_error)
+                                       : image_error_errno(ret_error, negative_errno(),
+                                                         "Image \"%s\": cannot open %s", reference,
+                                                         c.rootfs_path);
         r = squash_check(fd, row.size);
         if (r == -EUCLEAN)
                 return not_there(reference, "its file is damaged", ret_error);

@@ -47,25 +47,33 @@ static int merge_layers(Work *w, Tree *tree, LayerData *layers, bool *ret_refetc
                 _cleanup_close_ int fd = -EBADF;
                 bool wrong = false;
 
-                work_say(w, IMAGE_NOTICE_PROGRESS, "Unpacking layer %zu of %zu, %.1f MiB.", i + 1, w->manifest.n_layers, (double) d->size / (double) MIB(1));
+                work_say(w, IMAGE_NOTICE_PROGRESS, "Unpacking layer %zu of %zu, %.1f MiB.", i + 1,
+                                w->manifest.n_layers, (double) d->size / (double) MIB(1));
                 fd = work_open_blob(w->layers_fd, d->digest, d->size, w->layers_are_ours ? O_NOFOLLOW : 0);
                 if (fd == -ENOENT) {
                         wrong = true;
-                        r = image_error(ret_error, -EBADMSG, "its blob is missing, or does not have the %" PRIu64 " bytes that the manifest says", d->size);
+                        r = image_error(ret_error, -EBADMSG,
+                                        "its blob is missing, or does not have the %" PRIu64
+                                        " bytes that the manifest says",
+                                        d->size);
                 } else if (fd < 0)
                         r = image_error_errno(ret_error, fd, "cannot open its blob");
                 else
-                        r = layer_unpack(fd, d->digest, d->size, w->config.diff_ids[i], left, w->rootfs_fd, layers + i, &wrong, ret_error);
+                        r = layer_unpack(fd, d->digest, d->size, w->config.diff_ids[i], left, w->rootfs_fd,
+                                        layers + i, &wrong, ret_error);
                 if (wrong && w->layers_are_ours) {
                         (void) unlinkat(w->blobs_fd, digest_hex(d->digest), 0);
                         *ret_refetch = true;
                 }
                 if (r >= 0) {
                         left -= layers[i].size;
-                        r = merge_layer(tree, (unsigned) i, layers[i].data, layers[i].size, w->site->image_size_max, ret_error);
+                        r = merge_layer(tree, (unsigned) i, layers[i].data, layers[i].size,
+                                        w->site->image_size_max, ret_error);
                 }
                 if (r < 0)
-                        return r == -ENOMEM ? r : image_error_prefix(ret_error, r, "layer %zu of %zu (%s)", i + 1, w->manifest.n_layers, d->digest);
+                        return r == -ENOMEM ? r
+                                            : image_error_prefix(ret_error, r, "layer %zu of %zu (%s)",
+                                                              i + 1, w->manifest.n_layers, d->digest);
         }
         return 0;
 }
@@ -92,8 +100,12 @@ static int build_to(Work *w, int fd, uint64_t *ret_size, bool *ret_refetch, char
                 uint64_t n = tree_stats(tree)->n_dropped_xattrs;
 
                 if (n > 0)
-                        work_say(w, IMAGE_NOTICE_WARNING, "%s: left out %" PRIu64 " extended attributes (ACLs, for one) of namespaces that squashfs does not have.", w->reference, n);
-                work_say(w, IMAGE_NOTICE_PROGRESS, "Writing the image file, %" PRIu64 " entries.", tree_stats(tree)->n_entries);
+                        work_say(w, IMAGE_NOTICE_WARNING,
+                                        "%s: left out %" PRIu64 " extended attributes (ACLs, for one) of "
+                                                                "namespaces that squashfs does not have.",
+                                        w->reference, n);
+                work_say(w, IMAGE_NOTICE_PROGRESS, "Writing the image file, %" PRIu64 " entries.",
+                                tree_stats(tree)->n_entries);
                 r = squash_write(tree, layers, w->manifest.n_layers, w->site->image_size_max, fd, ret_size, ret_error);
         }
         layers_free(layers, w->manifest.n_layers);
@@ -172,8 +184,9 @@ static int record(Work *w, char *rootfs, uint64_t size, char **ret_error) {
 }
 
 static bool same_as_recorded(const Work *w, const StoreImage *row, const char *rootfs, uint64_t size) {
-        return row->reference && streq(row->manifest_digest, w->manifest_digest) && streq(row->config_digest, w->manifest.config.digest) &&
-               streq(row->rootfs, rootfs) && row->size == size;
+        return row->reference && streq(row->manifest_digest, w->manifest_digest) &&
+               streq(row->config_digest, w->manifest.config.digest) && streq(row->rootfs, rootfs) &&
+               row->size == size;
 }
 
 /* With the reference's lock held. */
@@ -191,7 +204,9 @@ static int get(Work *w, PullPolicy policy, char **ret_error) {
 
         from_store = row.reference && policy != PULL_ALWAYS && work_fetch_from_store(w, &row) >= 0;
         if (!from_store && policy == PULL_NEVER)
-                return image_error(ret_error, -ENOENT, "it is not in the store, and Pull=never; get it with: inferno-image pull %s", w->reference);
+                return image_error(ret_error, -ENOENT,
+                                "it is not in the store, and Pull=never; get it with: inferno-image pull %s",
+                                w->reference);
 
         for (unsigned attempt = 0;; attempt++) {
                 _cleanup_free_ char *rootfs = NULL;
@@ -220,7 +235,8 @@ static int get(Work *w, PullPolicy policy, char **ret_error) {
                 }
                 if (!from_store)
                         mark_looked_up(w);
-                work_say(w, IMAGE_NOTICE_STEP, "Image %s is ready: %.1f MiB, %s.", w->reference, (double) size / (double) MIB(1), w->manifest_digest);
+                work_say(w, IMAGE_NOTICE_STEP, "Image %s is ready: %.1f MiB, %s.", w->reference,
+                                (double) size / (double) MIB(1), w->manifest_digest);
                 return 0;
         }
 }
@@ -255,8 +271,8 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
         return image_config_load(w->store, reference, ret, ret_error);
 }
 
-int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site, ImageNotify notify, void *userdata,
-                ImageConfig *ret, char **ret_error) {
+int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site,
+                ImageNotify notify, void *userdata, ImageConfig *ret, char **ret_error) {
         _cleanup_work_ Work w = WORK_EMPTY;
         char *error = NULL;
         int r;

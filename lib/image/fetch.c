@@ -39,19 +39,24 @@ static int take_manifest(Work *w, int dir_fd, const char *digest, const void *da
         if (r < 0)
                 return image_error_errno(ret_error, r, "cannot read its configuration %s", manifest.config.digest);
         if (text_n != manifest.config.size)
-                return image_error(ret_error, -EBADMSG, "its configuration has %zu bytes, the manifest says %" PRIu64, text_n, manifest.config.size);
+                return image_error(ret_error, -EBADMSG,
+                                "its configuration has %zu bytes, the manifest says %" PRIu64, text_n,
+                                manifest.config.size);
         r = oci_config_parse(text, text_n, &config, ret_error);
         if (r < 0)
                 return image_error_prefix(ret_error, r, "configuration %s", manifest.config.digest);
 
-        if ((!isempty(config.os) && !streq(config.os, "linux")) || (!isempty(config.architecture) && !streq(config.architecture, w->architecture))) {
+        if ((!isempty(config.os) && !streq(config.os, "linux")) ||
+                        (!isempty(config.architecture) && !streq(config.architecture, w->architecture))) {
                 char q[IMAGE_QUOTE_MAX], q2[IMAGE_QUOTE_MAX];
 
-                return image_error(ret_error, -EOPNOTSUPP, "it is for %s/%s, this machine is linux/%s", image_quote(config.os ?: "linux", q),
+                return image_error(ret_error, -EOPNOTSUPP, "it is for %s/%s, this machine is linux/%s",
+                                image_quote(config.os ?: "linux", q),
                                 image_quote(config.architecture ?: "any", q2), w->architecture);
         }
         if (strv_length(config.diff_ids) != manifest.n_layers)
-                return image_error(ret_error, -EBADMSG, "its manifest has %zu layers, its configuration %zu", manifest.n_layers, strv_length(config.diff_ids));
+                return image_error(ret_error, -EBADMSG, "its manifest has %zu layers, its configuration %zu",
+                                manifest.n_layers, strv_length(config.diff_ids));
 
         r = work_put_document(w, manifest.config.digest, text, text_n, ret_error);
         if (r < 0)
@@ -110,7 +115,8 @@ static uint64_t skopeo_tick(void *userdata) {
         uint64_t n = fd >= 0 ? count_bytes(fd, 0) : 0;
 
         if (n > 0)
-                work_say(w, IMAGE_NOTICE_PROGRESS, "Getting %s: %.1f MiB of the blobs under way are here.", w->reference, (double) n / (double) MIB(1));
+                work_say(w, IMAGE_NOTICE_PROGRESS, "Getting %s: %.1f MiB of the blobs under way are here.",
+                                w->reference, (double) n / (double) MIB(1));
         return n;
 }
 
@@ -142,7 +148,8 @@ static int run(Work *w, Args *a, size_t output_max, char **ret_output, size_t *r
 }
 
 static void add_common_args(const Work *w, Args *a, const char *command) {
-        add_args(a, "skopeo", "--override-os", "linux", "--override-arch", w->architecture, "--tmpdir", w->scratch, command, "--retry-times", "2", NULL);
+        add_args(a, "skopeo", "--override-os", "linux", "--override-arch", w->architecture, "--tmpdir",
+                        w->scratch, command, "--retry-times", "2", NULL);
         if (w->auth_file)
                 add_args(a, "--authfile", w->auth_file, NULL);
 }
@@ -236,7 +243,9 @@ static int fetch_registry(Work *w, char **ret_error) {
                 }
                 digest_of(text, n, digest);
                 if (wanted && !streq(wanted + 1, digest))
-                        return image_error(ret_error, -EBADMSG, "the registry's manifest has the digest %s, not %s", digest, wanted + 1);
+                        return image_error(ret_error, -EBADMSG,
+                                        "the registry's manifest has the digest %s, not %s", digest,
+                                        wanted + 1);
                 oci_document_done(&d);
                 r = oci_document_parse(text, n, &d, ret_error);
                 if (r < 0)
@@ -244,7 +253,8 @@ static int fetch_registry(Work *w, char **ret_error) {
                 if (!d.is_index)
                         break;
                 if (depth >= INDEX_DEPTH_MAX)
-                        return image_error(ret_error, -EBADMSG, "indexes within indexes, more than %d deep", INDEX_DEPTH_MAX);
+                        return image_error(ret_error, -EBADMSG, "indexes within indexes, more than %d deep",
+                                        INDEX_DEPTH_MAX);
                 r = oci_index_select(&d, w->architecture, NULL, &entry, ret_error);
                 if (r < 0)
                         return r;
@@ -274,8 +284,8 @@ static int fetch_registry(Work *w, char **ret_error) {
 }
 
 /* The index of a layout leads to a manifest in its blobs. */
-static int find_in_layout(Work *w, int layout_fd, int blobs_fd, const char *ref_name, char **ret, size_t *ret_n, char ret_digest[static DIGEST_SIZE],
-                char **ret_error) {
+static int find_in_layout(Work *w, int layout_fd, int blobs_fd, const char *ref_name, char **ret,
+                size_t *ret_n, char ret_digest[static DIGEST_SIZE], char **ret_error) {
         _cleanup_free_ char *text = NULL;
         _cleanup_oci_document_ OciDocument d = {};
         size_t n;
@@ -300,7 +310,8 @@ static int find_in_layout(Work *w, int layout_fd, int blobs_fd, const char *ref_
                         break;
                 }
                 if (depth > INDEX_DEPTH_MAX)
-                        return image_error(ret_error, -EBADMSG, "indexes within indexes, more than %d deep", INDEX_DEPTH_MAX);
+                        return image_error(ret_error, -EBADMSG, "indexes within indexes, more than %d deep",
+                                        INDEX_DEPTH_MAX);
                 r = oci_index_select(&d, w->architecture, depth == 0 ? ref_name : NULL, &entry, ret_error);
                 if (r < 0)
                         return image_error_prefix(ret_error, r, depth == 0 ? "index.json" : "index %s", ret_digest);
@@ -310,7 +321,9 @@ static int find_in_layout(Work *w, int layout_fd, int blobs_fd, const char *ref_
                         return image_error_errno(ret_error, r, "cannot read the manifest %s", entry->digest);
                 digest_of(text, n, digest);
                 if (n != entry->size || !streq(digest, entry->digest))
-                        return image_error(ret_error, -EBADMSG, "the manifest %s has %zu bytes and the digest %s, its index says %" PRIu64 " bytes",
+                        return image_error(ret_error, -EBADMSG,
+                                        "the manifest %s has %zu bytes and the digest %s, its index says "
+                                        "%" PRIu64 " bytes",
                                         entry->digest, n, digest, entry->size);
                 memcpy(ret_digest, digest, DIGEST_SIZE);
         }

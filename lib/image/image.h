@@ -40,8 +40,8 @@ typedef void (*ImageNotify)(ImageNotice kind, const char *text, void *userdata);
  * The error, if any, is one sentence that names image, layer and entry: -EBADMSG, the image is malformed or not what its digests say; -EOPNOTSUPP:
  * of a kind that we do not run; -EFBIG: over a limit of the site's; -ENOENT: there is no such image; -EACCES: not allowed to have it;
  * -ENXIO: the registry cannot be reached, or has fallen silent; -ENOPKG: no skopeo; others as the system gave them. */
-int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site, ImageNotify notify, void *userdata,
-                ImageConfig *ret, char **ret_error);
+int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site,
+                ImageNotify notify, void *userdata, ImageConfig *ret, char **ret_error);
 
 /* Forgets the reference, and removes the image file and the blobs that nothing else needs. -ENOENT: not there. */
 int image_remove(Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error);

@@ -33,9 +33,11 @@ int image_inspect(Store *store, const char *reference, char **ret, char **ret_er
                 return image_error(ret_error, r, "Image \"%s\" is not in the store.", reference);
         if (r < 0)
                 return image_error(ret_error, r, "%s", store_error(store));
-        j = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "reference", row.reference, "manifest_digest", row.manifest_digest,
-                        "config_digest", row.config_digest, "rootfs", row.rootfs, "size", (json_int_t) row.size, "created_usec",
-                        (json_int_t) row.created_usec, "manifest", load_document(&w, row.manifest_digest), "config", load_document(&w, row.config_digest));
+        j = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "reference", row.reference,
+                        "manifest_digest", row.manifest_digest, "config_digest", row.config_digest, "rootfs",
+                        row.rootfs, "size", (json_int_t) row.size, "created_usec",
+                        (json_int_t) row.created_usec, "manifest", load_document(&w, row.manifest_digest),
+                        "config", load_document(&w, row.config_digest));
         *ret = j ? json_format(j) : NULL;
         return *ret ? 0 : -ENOMEM;
 }

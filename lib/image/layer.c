@@ -74,7 +74,10 @@ static uint8_t *chunk_to_fill(Pipeline *p) {
 static int chunk_made(Pipeline *p, size_t n) {
         p->size += n;
         if (p->size > p->size_max)
-                return image_error(&p->error, -EFBIG, "unpacks to more than %" PRIu64 " MiB with the layers below it (ImageSizeMax=)", p->size_max / MIB(1));
+                return image_error(&p->error, -EFBIG,
+                                "unpacks to more than %" PRIu64
+                                " MiB with the layers below it (ImageSizeMax=)",
+                                p->size_max / MIB(1));
         pthread_mutex_lock(&p->mutex);
         p->sizes[p->n_made % N_CHUNKS] = n;
         p->n_made++;
@@ -130,7 +133,9 @@ static int more_input(Pipeline *p) {
                 sha256_update(&p->blob_hash, (size_t) n, p->input);
         /* A file that grows while it is read must not keep us for ever. */
         if (p->blob_size > p->blob_size_expected)
-                return image_error(&p->error, -EBADMSG, "the blob is larger than the %" PRIu64 " bytes that the manifest says", p->blob_size_expected);
+                return image_error(&p->error, -EBADMSG,
+                                "the blob is larger than the %" PRIu64 " bytes that the manifest says",
+                                p->blob_size_expected);
         return 0;
 }
 
@@ -406,8 +411,10 @@ static int check(Pipeline *p, const char *digest, const char *diff_id, bool *ret
         }
         if (p->blob_size != p->blob_size_expected) {
                 *ret_blob_is_wrong = true;
-                return image_error(ret_error, -EBADMSG, "the blob has %s%" PRIu64 " bytes, the manifest says %" PRIu64,
-                                p->blob_size > p->blob_size_expected ? "at least " : "", p->blob_size, p->blob_size_expected);
+                return image_error(ret_error, -EBADMSG,
+                                "the blob has %s%" PRIu64 " bytes, the manifest says %" PRIu64,
+                                p->blob_size > p->blob_size_expected ? "at least " : "", p->blob_size,
+                                p->blob_size_expected);
         }
         hash_finish(&p->blob_hash, found);
         if (!streq(found, digest)) {
@@ -418,7 +425,8 @@ static int check(Pipeline *p, const char *digest, const char *diff_id, bool *ret
                 return image_error(ret_error, p->result, "%s", p->error);
         hash_finish(&p->hash, found);
         if (!streq(found, diff_id))
-                return image_error(ret_error, -EBADMSG, "unpacks to the digest %s, the configuration says %s", found, diff_id);
+                return image_error(ret_error, -EBADMSG,
+                                "unpacks to the digest %s, the configuration says %s", found, diff_id);
         return 0;
 }
 

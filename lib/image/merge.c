@@ -101,8 +101,11 @@ static int take_xattrs(Merge *m, TreeInode *inode, char **ret_error) {
                         continue;
                 }
                 list_size += strlen(name) + 1;
-                if (strlen(name) > XATTR_NAME_MAX || strchr(name, '.')[1] == 0 || n > XATTR_VALUE_MAX || list_size > XATTR_LIST_SIZE_MAX)
-                        return image_error(ret_error, -EBADMSG, "the extended attribute \"%s\" is longer than Linux allows", image_quote(name, q));
+                if (strlen(name) > XATTR_NAME_MAX || strchr(name, '.')[1] == 0 || n > XATTR_VALUE_MAX ||
+                                list_size > XATTR_LIST_SIZE_MAX)
+                        return image_error(ret_error, -EBADMSG,
+                                        "the extended attribute \"%s\" is longer than Linux allows",
+                                        image_quote(name, q));
                 for (x = inode->xattrs; x && !streq(x->name, name); x = x->next)
                         ;
                 if (!x) {
@@ -142,14 +145,17 @@ static int take_extents(Merge *m, TreeInode *inode, char **ret_error) {
                         return archive_failure(m->archive, ret_error);
                 if (k == 0)
                         continue;
-                if (offset < 0 || (uint64_t) offset < end || (uint64_t) offset > inode->size || k > inode->size - (uint64_t) offset)
+                if (offset < 0 || (uint64_t) offset < end || (uint64_t) offset > inode->size ||
+                                k > inode->size - (uint64_t) offset)
                         return image_error(ret_error, -EBADMSG, "its sparse map is not in order");
                 /* The archive is one piece of memory, of which libarchive hands out parts. */
                 if ((const uint8_t *) p < m->data || (const uint8_t *) p - m->data > (ptrdiff_t) (m->size - k))
                         return -EIO;
                 end = (uint64_t) offset + k;
 
-                first = (TreeExtent) { .logical = (uint64_t) offset, .position = (uint64_t) ((const uint8_t *) p - m->data), .size = k };
+                first = (TreeExtent){ .logical = (uint64_t) offset,
+                        .position = (uint64_t) ((const uint8_t *) p - m->data),
+                        .size = k };
                 if (n > 0 && extents[n - 1].logical + extents[n - 1].size == first.logical &&
                     extents[n - 1].position + extents[n - 1].size == first.position) {
                         extents[n - 1].size += k;
@@ -207,7 +213,8 @@ static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
                         return image_error(ret_error, -EBADMSG, "its size is negative");
                 inode->size = (uint64_t) archive_entry_size(m->entry);
                 if (inode->size > MIN(m->size_max, FILE_SIZE_MAX))
-                        return image_error(ret_error, -EFBIG, "larger than %" PRIu64 " MiB (ImageSizeMax=)", MIN(m->size_max, FILE_SIZE_MAX) / MIB(1));
+                        return image_error(ret_error, -EFBIG, "larger than %" PRIu64 " MiB (ImageSizeMax=)",
+                                        MIN(m->size_max, FILE_SIZE_MAX) / MIB(1));
                 r = take_extents(m, inode, ret_error);
                 if (r < 0)
                         return r;
@@ -215,7 +222,8 @@ static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
         case S_IFLNK:
                 s = archive_entry_symlink(m->entry);
                 if (isempty(s) || strlen(s) > TREE_PATH_MAX)
-                        return image_error(ret_error, -EBADMSG, "the target of the symlink is %s", isempty(s) ? "empty" : "too long");
+                        return image_error(ret_error, -EBADMSG, "the target of the symlink is %s",
+                                        isempty(s) ? "empty" : "too long");
                 inode->target = tree_strndup(m->tree, s, strlen(s));
                 if (!inode->target)
                         return -ENOMEM;
@@ -223,7 +231,8 @@ static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
                 break;
         case S_IFCHR:
         case S_IFBLK:
-                if (archive_entry_rdevmajor(m->entry) > DEVICE_MAJOR_MAX || archive_entry_rdevminor(m->entry) > DEVICE_MINOR_MAX)
+                if (archive_entry_rdevmajor(m->entry) > DEVICE_MAJOR_MAX ||
+                                archive_entry_rdevminor(m->entry) > DEVICE_MINOR_MAX)
                         return image_error(ret_error, -EBADMSG, "its device number is none that Linux has");
                 inode->rdev_major = (uint32_t) archive_entry_rdevmajor(m->entry);
                 inode->rdev_minor = (uint32_t) archive_entry_rdevminor(m->entry);

@@ -201,7 +201,9 @@ static int check_manifest(const OciDocument *d, char **ret_error) {
                 return image_error(ret_error, -EBADMSG, "its configuration is larger than %d bytes", OCI_DOCUMENT_MAX);
         for (size_t i = 0; i < d->n_layers; i++)
                 if (!is_one_of(d->layers[i].media_type, layer_types))
-                        return image_error(ret_error, -EOPNOTSUPP, "layer %zu has type \"%s\", which is none of the layer types known here",
+                        return image_error(ret_error, -EOPNOTSUPP,
+                                        "layer %zu has type \"%s\", which is none of the layer types known "
+                                        "here",
                                         i + 1, image_quote(d->layers[i].media_type, q));
         return 0;
 }
@@ -229,7 +231,8 @@ int oci_document_parse(const void *data, size_t n, OciDocument *ret, char **ret_
                 return r;
         version = json_object_get(j, "schemaVersion");
         if (json_is_integer(version) && json_integer_value(version) == 1)
-                return image_error(ret_error, -EOPNOTSUPP, "Docker's schema 1, which registries have given up; push the image anew");
+                return image_error(ret_error, -EOPNOTSUPP,
+                                "Docker's schema 1, which registries have given up; push the image anew");
         if (!json_is_integer(version) || json_integer_value(version) != 2)
                 return image_error(ret_error, -EBADMSG, "\"schemaVersion\" is not 2");
 
@@ -244,7 +247,8 @@ int oci_document_parse(const void *data, size_t n, OciDocument *ret, char **ret_
                                           !streq(d.media_type, OCI_MANIFEST) && !streq(d.media_type, DOCKER_MANIFEST))) {
                 char q[IMAGE_QUOTE_MAX];
 
-                return image_error(ret_error, -EBADMSG, "\"mediaType\" is \"%s\", which its content is not", image_quote(d.media_type, q));
+                return image_error(ret_error, -EBADMSG, "\"mediaType\" is \"%s\", which its content is not",
+                                image_quote(d.media_type, q));
         }
         if (!d.is_index) {
                 r = check_manifest(&d, ret_error);
@@ -260,7 +264,11 @@ const char *oci_architecture(void) {
         static const struct {
                 const char *machine, *architecture;
         } table[] = {
-                { "x86_64", "amd64" }, { "aarch64", "arm64" }, { "riscv64", "riscv64" }, { "ppc64le", "ppc64le" }, { "s390x", "s390x" },
+                { "x86_64", "amd64" },
+                { "aarch64", "arm64" },
+                { "riscv64", "riscv64" },
+                { "ppc64le", "ppc64le" },
+                { "s390x", "s390x" },
                 { "loongarch64", "loong64" },
         };
         struct utsname u;
@@ -307,18 +315,21 @@ static int no_such_platform(const OciDocument *d, const char *architecture, cons
                         if (m->ref_name)
                                 strbuf_addf(&b, "%s%s", n++ > 0 ? ", " : "", image_quote(m->ref_name, q));
                 } else if (m->os && m->architecture && !streq(m->os, "unknown"))
-                        strbuf_addf(&b, "%s%s/%s%s%s", n++ > 0 ? ", " : "", image_quote(m->os, q), image_quote(m->architecture, q2),
-                                        m->variant ? "/" : "", m->variant ? image_quote(m->variant, q3) : "");
+                        strbuf_addf(&b, "%s%s/%s%s%s", n++ > 0 ? ", " : "", image_quote(m->os, q),
+                                        image_quote(m->architecture, q2), m->variant ? "/" : "",
+                                        m->variant ? image_quote(m->variant, q3) : "");
         }
         if (strbuf_finish(&b, &list, NULL) < 0)
                 return -ENOMEM;
         if (ref_name)
                 return image_error(ret_error, -ENOENT, "has no image \"%s\" for linux/%s%s%s", ref_name, architecture,
                                 *list ? "; its names are: " : "", list);
-        return image_error(ret_error, -ENOENT, "has no image for linux/%s%s%s", architecture, *list ? ", only for " : "", list);
+        return image_error(ret_error, -ENOENT, "has no image for linux/%s%s%s", architecture,
+                        *list ? ", only for " : "", list);
 }
 
-int oci_index_select(const OciDocument *d, const char *architecture, const char *ref_name, const OciDescriptor **ret, char **ret_error) {
+int oci_index_select(const OciDocument *d, const char *architecture, const char *ref_name,
+                const OciDescriptor **ret, char **ret_error) {
         const OciDescriptor *best = NULL;
         unsigned best_rank = 0;
         bool ambiguous = false;
@@ -339,7 +350,9 @@ int oci_index_select(const OciDocument *d, const char *architecture, const char 
                 if (best && rank == best_rank) {
                         /* In a list the first of a platform counts; images under several names, or with no platform, are no such list. */
                         ambiguous |= !streq(m->digest, best->digest) &&
-                                     (rank > UINT16_MAX || (m->ref_name && best->ref_name && !streq(m->ref_name, best->ref_name)));
+                                     (rank > UINT16_MAX ||
+                                                     (m->ref_name && best->ref_name &&
+                                                                     !streq(m->ref_name, best->ref_name)));
                         continue;
                 }
                 best = m;
@@ -349,7 +362,8 @@ int oci_index_select(const OciDocument *d, const char *architecture, const char 
         if (!best)
                 return no_such_platform(d, architecture, ref_name, ret_error);
         if (ambiguous)
-                return image_error(ret_error, -EBADMSG, "has several images%s%s; name one behind the path, as in oci:/PATH:NAME",
+                return image_error(ret_error, -EBADMSG,
+                                "has several images%s%s; name one behind the path, as in oci:/PATH:NAME",
                                 ref_name ? " of the name " : "", ref_name ?: "");
         *ret = best;
         return 0;

@@ -49,7 +49,8 @@ const char *oci_architecture(void);
 
 /* The entry for linux on `architecture`; where several fit, the plainest variant, then the first. With ref_name only entries that bear it.
  * -ENOENT: none (the sentence lists what there is); -EBADMSG: several that are not told apart by platform. Borrowed from d. */
-int oci_index_select(const OciDocument *d, const char *architecture, const char *ref_name, const OciDescriptor **ret, char **ret_error);
+int oci_index_select(const OciDocument *d, const char *architecture, const char *ref_name,
+                const OciDescriptor **ret, char **ret_error);
 
 /* config.md. Unset is NULL; an array that is there and empty is an empty Strv. */
 typedef struct OciConfig {

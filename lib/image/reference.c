@@ -82,7 +82,9 @@ static bool domain_is_valid(const char *s) {
                         p += n + 1;
                 }
         }
-        return *port == 0 || (*port == ':' && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1) && strlen(port + 1) <= 5);
+        return *port == 0 ||
+               (*port == ':' && port[1] && strspn(port + 1, "0123456789") == strlen(port + 1) &&
+                               strlen(port + 1) <= 5);
 }
 
 static bool tag_is_valid(const char *s) {
@@ -120,7 +122,9 @@ static int normalize_name(const char *reference, char **ret, char **ret_error) {
                 digest = p + 1;
                 if (!digest_is_valid(digest))
                         return image_error(ret_error, -EINVAL,
-                                        "Image \"%s\": the digest behind \"@\" must be sha256: and 64 lower-case hex digits.", reference);
+                                        "Image \"%s\": the digest behind \"@\" must be sha256: and 64 "
+                                        "lower-case hex digits.",
+                                        reference);
         }
         p = strrchr(name, ':');
         if (p && !strchr(p, '/') && !strchr(p, ']')) {
@@ -153,11 +157,14 @@ static int normalize_name(const char *reference, char **ret, char **ret_error) {
         if (!domain || !path)
                 return -ENOMEM;
         if (!domain_is_valid(domain))
-                return image_error(ret_error, -EINVAL, "Image \"%s\": \"%s\" is not a valid registry host.", reference, domain);
+                return image_error(ret_error, -EINVAL, "Image \"%s\": \"%s\" is not a valid registry host.",
+                                reference, domain);
         if (!path_is_valid(path) || strlen(domain) + 1 + strlen(path) > NAME_MAX_LENGTH)
                 return image_error(ret_error, -EINVAL,
-                                "Image \"%s\" is not a valid name: lower-case letters and digits, separated by one of \"./_-\". "
-                                "A folder with an OCI layout is oci:/PATH.", reference);
+                                "Image \"%s\" is not a valid name: lower-case letters and digits, separated "
+                                "by one of \"./_-\". "
+                                "A folder with an OCI layout is oci:/PATH.",
+                                reference);
 
         p = digest ? strf("%s/%s@%s", domain, path, digest) : strf("%s/%s:%s", domain, path, tag ?: "latest");
         if (!p)
@@ -178,7 +185,8 @@ int image_reference_normalize(const char *reference, char **ret, char **ret_erro
                 if ((unsigned char) *p < 0x20 || *p == 0x7f) {
                         char q[IMAGE_QUOTE_MAX];
 
-                        return image_error(ret_error, -EINVAL, "Image \"%s\" has control characters.", image_quote(reference, q));
+                        return image_error(ret_error, -EINVAL, "Image \"%s\" has control characters.",
+                                        image_quote(reference, q));
                 }
 
         for (size_t i = 0; i < ELEMENTSOF(path_transports); i++) {
@@ -186,7 +194,9 @@ int image_reference_normalize(const char *reference, char **ret, char **ret_erro
                 if (!rest)
                         continue;
                 if (rest[0] != '/' || rest[1] == 0)
-                        return image_error(ret_error, -EINVAL, "Image \"%s\": the path behind \"%s\" must be absolute.", reference, path_transports[i]);
+                        return image_error(ret_error, -EINVAL,
+                                        "Image \"%s\": the path behind \"%s\" must be absolute.", reference,
+                                        path_transports[i]);
                 *ret = strdup(reference);
                 return *ret ? 0 : -ENOMEM;
         }
@@ -213,7 +223,8 @@ int image_reference_normalize(const char *reference, char **ret, char **ret_erro
         rest = startswith(reference, "docker://");
         if (!rest && strstr(reference, "://"))
                 return image_error(ret_error, -EINVAL,
-                                "Image \"%s\": the transports are docker://, oci:, oci-archive:, docker-archive:, containers-storage: and docker-daemon:.",
+                                "Image \"%s\": the transports are docker://, oci:, oci-archive:, "
+                                "docker-archive:, containers-storage: and docker-daemon:.",
                                 reference);
         r = normalize_name(rest ?: reference, &name, ret_error);
         if (r < 0)

@@ -29,8 +29,9 @@ static int add_needed(Work *w, const StoreImage *image, char ***needed) {
                 r = strv_extend(needed, image->config_digest);
         if (r < 0)
                 return r;
-        if (!digest_is_valid(image->manifest_digest) || work_read_document(w->blobs_fd, image->manifest_digest, &text, &n) < 0 ||
-            oci_document_parse(text, n, &manifest, NULL) < 0)
+        if (!digest_is_valid(image->manifest_digest) ||
+                        work_read_document(w->blobs_fd, image->manifest_digest, &text, &n) < 0 ||
+                        oci_document_parse(text, n, &manifest, NULL) < 0)
                 return 0;
         for (size_t i = 0; i < manifest.n_layers && r >= 0; i++)
                 r = strv_extend(needed, manifest.layers[i].digest);
@@ -142,7 +143,10 @@ int image_remove(Store *store, const char *reference, ImageNotify notify, void *
         if (r >= 0)
                 r = work_manifest_lock_name(row.manifest_digest, &manifest_lock);
         if (r < 0)
-                return image_error_errno(ret_error, r, "Image \"%s\" is out of the database, but not all of its files could be removed", reference);
+                return image_error_errno(ret_error, r,
+                                "Image \"%s\" is out of the database, but not all of its files could be "
+                                "removed",
+                                reference);
         (void) unlinkat(w.locks_fd, manifest_lock, 0);
         (void) unlinkat(w.locks_fd, lock, 0);
         return 0;

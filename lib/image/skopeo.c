@@ -258,7 +258,8 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
                 char *q = last_message;
 
                 if (!q)
-                        return image_error(ret_error, -ENXIO, "skopeo failed with status %d and no message", WEXITSTATUS(status));
+                        return image_error(ret_error, -ENXIO, "skopeo failed with status %d and no message",
+                                        WEXITSTATUS(status));
                 /* A terminal must not be told what to do by a registry. */
                 for (char *c = q; *c; c++)
                         if ((unsigned char) *c < 0x20 || *c == 0x7f)

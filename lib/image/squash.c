@@ -146,7 +146,8 @@ static int compressor_read_options(sqfs_compressor_t *c, sqfs_file_t *file) {
         return w->inner->read_options(w->inner, file);
 }
 
-static sqfs_s32 compressor_do_block(sqfs_compressor_t *c, const sqfs_u8 *in, sqfs_u32 size, sqfs_u8 *out, sqfs_u32 out_size) {
+static sqfs_s32 compressor_do_block(
+                sqfs_compressor_t *c, const sqfs_u8 *in, sqfs_u32 size, sqfs_u8 *out, sqfs_u32 out_size) {
         Compressor *w = (Compressor *) c;
 
         /* 0 means that it did not fit, and is stored as it is. */
@@ -319,7 +320,9 @@ static int collect(Squash *s, TreeNode *dir, uint64_t size_max, uint64_t *total)
                         continue;
                 *total += i->size;
                 if (*total > size_max)
-                        return image_error(s->ret_error, -EFBIG, "its files have more than %" PRIu64 " MiB in all (ImageSizeMax=)", size_max / MIB(1));
+                        return image_error(s->ret_error, -EFBIG,
+                                        "its files have more than %" PRIu64 " MiB in all (ImageSizeMax=)",
+                                        size_max / MIB(1));
                 s->files[s->n_files++] = i;
         }
         return 0;
@@ -422,7 +425,8 @@ static int write_file(Squash *s, TreeInode *i) {
         uint64_t at = 0;
         int k;
 
-        k = sqfs_block_processor_begin_file(s->processor, (sqfs_inode_generic_t **) &i->data, NULL, SQFS_BLK_DONT_DEDUPLICATE);
+        k = sqfs_block_processor_begin_file(
+                        s->processor, (sqfs_inode_generic_t **) &i->data, NULL, SQFS_BLK_DONT_DEDUPLICATE);
         for (uint32_t e = 0; k == 0 && e < i->n_extents; e++) {
                 const TreeExtent *x = i->extents + e;
 
@@ -475,7 +479,10 @@ static int id_index(Squash *s, uint32_t id, sqfs_u16 *ret) {
                 slot = (slot + 1) % ID_SLOTS;
         if (s->id_slots[slot].index == 0) {
                 if (s->n_ids == IDS_MAX)
-                        return image_error(s->ret_error, -EFBIG, "its files belong to more than %d different users and groups, which squashfs has no room for", IDS_MAX);
+                        return image_error(s->ret_error, -EFBIG,
+                                        "its files belong to more than %d different users and groups, which "
+                                        "squashfs has no room for",
+                                        IDS_MAX);
                 k = sqfs_id_table_id_to_index(s->ids, id, ret);
                 if (k != 0)
                         return squash_failure(s, k, "owners");
@@ -654,12 +661,14 @@ static int write_directory(Squash *s, TreeNode *dir) {
                 return r;
         k = sqfs_dir_writer_begin(s->directories, 0);
         for (TreeNode *c = dir->children; k == 0 && c; c = c->next)
-                k = sqfs_dir_writer_add_entry(s->directories, c->name, c->inode->number, c->inode->reference, (sqfs_u16) c->inode->mode);
+                k = sqfs_dir_writer_add_entry(s->directories, c->name, c->inode->number, c->inode->reference,
+                                (sqfs_u16) c->inode->mode);
         if (k == 0)
                 k = sqfs_dir_writer_end(s->directories);
         if (k != 0)
                 return squash_failure(s, k, "directories");
-        q = sqfs_dir_writer_create_inode(s->directories, 0, i->xattr_index, dir->parent ? dir->parent->inode->number : s->n_inodes + 1);
+        q = sqfs_dir_writer_create_inode(s->directories, 0, i->xattr_index,
+                        dir->parent ? dir->parent->inode->number : s->n_inodes + 1);
         if (!q)
                 return -ENOMEM;
         if (q->base.type == SQFS_INODE_DIR)
@@ -708,7 +717,8 @@ static int write_tables(Squash *s) {
         return k != 0 ? squash_failure(s, k, "tables") : 0;
 }
 
-int squash_write(Tree *t, const LayerData *layers, size_t n_layers, uint64_t size_max, int fd, uint64_t *ret_size, char **ret_error) {
+int squash_write(Tree *t, const LayerData *layers, size_t n_layers, uint64_t size_max, int fd,
+                uint64_t *ret_size, char **ret_error) {
         _cleanup_squash_ Squash s = {
                 .tree = t,
                 .layers = layers,

@@ -9,7 +9,8 @@ enum { SQUASH_ALIGN = 4096 };
 
 /* Writes the image to fd, an empty file. layers[i] is what inodes of layer i point into. size_max bounds the sum of all files.
  * -EFBIG over it, or over a limit of the format. */
-int squash_write(Tree *t, const LayerData *layers, size_t n_layers, uint64_t size_max, int fd, uint64_t *ret_size, char **ret_error);
+int squash_write(Tree *t, const LayerData *layers, size_t n_layers, uint64_t size_max, int fd,
+                uint64_t *ret_size, char **ret_error);
 
 /* Whether the file looks like a whole image of `size` bytes: what a power cut emptied or cut off does not. -EUCLEAN: it does not. */
 int squash_check(int fd, uint64_t size);

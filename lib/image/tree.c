@@ -147,7 +147,9 @@ void tree_begin_layer(Tree *t) {
 
 static int no_memory(Tree *t, char **ret_error) {
         if (t->memory + ARENA_BLOCK > t->memory_max)
-                return image_error(ret_error, -EFBIG, "the names, targets and attributes of the image take more than %" PRIu64 " MiB (ImageEntriesMax= bounds them)",
+                return image_error(ret_error, -EFBIG,
+                                "the names, targets and attributes of the image take more than %" PRIu64
+                                " MiB (ImageEntriesMax= bounds them)",
                                 t->memory_max / MIB(1));
         return -ENOMEM;
 }
@@ -260,7 +262,9 @@ static void remove_node(Tree *t, TreeNode *node) {
 
 static int count_entry(Tree *t, char **ret_error) {
         if (++t->stats.n_entries > t->entries_max)
-                return image_error(ret_error, -EFBIG, "the image has more than %" PRIu64 " entries (ImageEntriesMax=)", t->entries_max);
+                return image_error(ret_error, -EFBIG,
+                                "the image has more than %" PRIu64 " entries (ImageEntriesMax=)",
+                                t->entries_max);
         return 0;
 }
 
@@ -295,7 +299,9 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
                 if (n == 0)
                         break;
                 if (++t->steps > t->steps_max)
-                        return image_error(ret_error, -EFBIG, "the paths and symlinks of the image take too many steps to follow (ImageEntriesMax= bounds them)");
+                        return image_error(ret_error, -EFBIG,
+                                        "the paths and symlinks of the image take too many steps to follow "
+                                        "(ImageEntriesMax= bounds them)");
                 for (k = 0; k < n && path[k] != '/'; k++)
                         ;
                 if (k == 1 && path[0] == '.')
@@ -308,7 +314,8 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
                         if (!(flags & WALK_MAKE))
                                 return WALK_MISSING;
                         if (k > TREE_NAME_MAX)
-                                return image_error(ret_error, -EBADMSG, "leads through a name of more than %d bytes", TREE_NAME_MAX);
+                                return image_error(ret_error, -EBADMSG,
+                                                "leads through a name of more than %d bytes", TREE_NAME_MAX);
                         r = count_entry(t, ret_error);
                         if (r < 0)
                                 return r;
@@ -331,9 +338,12 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
                         int m;
 
                         if (++n_links > TREE_LINKS_MAX)
-                                return image_error(ret_error, -EBADMSG, "leads through more than %d symlinks", TREE_LINKS_MAX);
+                                return image_error(ret_error, -EBADMSG,
+                                                "leads through more than %d symlinks", TREE_LINKS_MAX);
                         if (n + strlen(child->inode->target) + 1 > REST_MAX)
-                                return image_error(ret_error, -EBADMSG, "leads through symlinks to a path of more than %d bytes", REST_MAX);
+                                return image_error(ret_error, -EBADMSG,
+                                                "leads through symlinks to a path of more than %d bytes",
+                                                REST_MAX);
                         m = asprintf(&longer, "%s/%.*s", child->inode->target, (int) n, path);
                         if (m < 0)
                                 return -ENOMEM;
@@ -350,7 +360,9 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
 
                         if (!(flags & WALK_MAKE))
                                 return WALK_MISSING;
-                        return image_error(ret_error, -EBADMSG, "leads through \"%s\", which is no directory", image_quote(child->name, q));
+                        return image_error(ret_error, -EBADMSG,
+                                        "leads through \"%s\", which is no directory",
+                                        image_quote(child->name, q));
                 }
         }
         *ret = at;
@@ -448,7 +460,8 @@ static int put(Tree *t, const char *path, size_t parent_n, const char *name, siz
 
         if (n == 0) {
                 if (!S_ISDIR(inode->mode))
-                        return image_error(ret_error, -EBADMSG, "would make the root of the image something else than a directory");
+                        return image_error(ret_error, -EBADMSG,
+                                        "would make the root of the image something else than a directory");
                 node = t->root;
         } else {
                 r = walk(t, path, parent_n, WALK_MAKE, &parent, ret_error);
@@ -507,12 +520,14 @@ int tree_add_link(Tree *t, const char *path, const char *target, char **ret_erro
                 /* As link(2) does, the last component is taken as it is, be it a symlink. */
                 r = walk(t, target, target_parent_n, 0, &parent, ret_error);
                 if (r < 0)
-                        return image_error_prefix(ret_error, r, "the target \"%s\" of the hard link", image_quote(target, q));
+                        return image_error_prefix(ret_error, r, "the target \"%s\" of the hard link",
+                                        image_quote(target, q));
                 if (r == 0)
                         node = target_n == 0 ? t->root : find_child(t, parent, target_name, target_n);
         }
         if (!node)
-                return image_error(ret_error, -EBADMSG, "a hard link to \"%s\", which does not exist", image_quote(target, q));
+                return image_error(ret_error, -EBADMSG, "a hard link to \"%s\", which does not exist",
+                                image_quote(target, q));
         if (S_ISDIR(node->inode->mode))
                 return image_error(ret_error, -EBADMSG, "a hard link to the directory \"%s\"", image_quote(target, q));
         return put(t, path, parent_n, name, n, node->inode, ret_error);

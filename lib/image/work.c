@@ -88,23 +88,28 @@ static int open_store_folders(Work *w, char **ret_error) {
 
 int work_lock(Work *w, const char *name, int operation, const char *waiting, int *ret, char **ret_error) {
         for (;;) {
-                _cleanup_close_ int fd = openat(w->locks_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+                _cleanup_close_ int fd = openat(w->locks_fd, name,
+                                O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
                 struct stat a, b;
 
                 if (fd < 0)
-                        return image_error_errno(ret_error, negative_errno(), "cannot open the lock %s/lock/%s", w->images_path, name);
+                        return image_error_errno(ret_error, negative_errno(),
+                                        "cannot open the lock %s/lock/%s", w->images_path, name);
                 if (flock(fd, operation | LOCK_NB) < 0) {
                         if (errno != EWOULDBLOCK)
-                                return image_error_errno(ret_error, negative_errno(), "cannot lock %s/lock/%s", w->images_path, name);
+                                return image_error_errno(ret_error, negative_errno(),
+                                                "cannot lock %s/lock/%s", w->images_path, name);
                         work_say(w, IMAGE_NOTICE_STEP, "%s", waiting);
                         while (flock(fd, operation) < 0)
                                 if (errno != EINTR)
-                                        return image_error_errno(ret_error, negative_errno(), "cannot lock %s/lock/%s", w->images_path, name);
+                                        return image_error_errno(ret_error, negative_errno(),
+                                                        "cannot lock %s/lock/%s", w->images_path, name);
                 }
                 /* Who removed the image may have removed the file that we waited for. */
                 if (fstat(fd, &a) < 0)
                         return negative_errno();
-                if (fstatat(w->locks_fd, name, &b, AT_SYMLINK_NOFOLLOW) >= 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+                if (fstatat(w->locks_fd, name, &b, AT_SYMLINK_NOFOLLOW) >= 0 && a.st_dev == b.st_dev &&
+                                a.st_ino == b.st_ino) {
                         *ret = TAKE_FD(fd);
                         return 0;
                 }
@@ -139,7 +144,8 @@ int work_lock_reference(Work *w, char **ret_error) {
 
 int work_lock_store(Work *w, int operation, char **ret_error) {
         return work_lock(w, "store", operation,
-                        operation == LOCK_EX ? "Waiting for other processes that get images." : "Waiting for another process that removes an image.",
+                        operation == LOCK_EX ? "Waiting for other processes that get images."
+                                             : "Waiting for another process that removes an image.",
                         &w->store_lock_fd, ret_error);
 }
 
@@ -198,7 +204,8 @@ bool work_have_layers(Work *w, const OciDocument *manifest) {
         bool all = true;
 
         for (size_t i = 0; i < manifest->n_layers; i++) {
-                _cleanup_close_ int fd = work_open_blob(w->blobs_fd, manifest->layers[i].digest, manifest->layers[i].size, O_NOFOLLOW);
+                _cleanup_close_ int fd = work_open_blob(w->blobs_fd, manifest->layers[i].digest,
+                                manifest->layers[i].size, O_NOFOLLOW);
 
                 if (fd == -ENOENT)
                         (void) unlinkat(w->blobs_fd, digest_hex(manifest->layers[i].digest), 0);
