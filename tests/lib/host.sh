@@ -104,8 +104,9 @@ host_command() { # [COMMAND…]
 # An orderly end first: it is part of what is tested. Safe to call twice.
 host_stop() {
     [ -n "${host_pid-}" ] || return 0
+    host_leader=${host_leader:-$host_pid}
     kill -TERM "$host_pid" 2>/dev/null || true
-    timeout 60 tail --pid="$host_pid" -f /dev/null || kill -KILL "$host_pid" 2>/dev/null || true
+    timeout 60 tail --pid="$host_pid" -f /dev/null || kill -KILL "$host_leader" "$host_pid" 2>/dev/null || true
     wait "$host_pid" 2>/dev/null || true
     host_pid=
 }
