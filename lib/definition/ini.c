@@ -72,6 +72,9 @@ static int parse_logical_line(IniParser *p, unsigned line, char *s, char *end) {
                         return p->handler->problem(p->userdata, line, "Control character in the line.");
         if (!utf8_is_valid(s))
                 return p->handler->problem(p->userdata, line, "The line is not valid UTF-8.");
+        /* Without the blanks, in a unit file, it would continue. */
+        if (is_continued(s, s + strlen(s)))
+                return p->handler->problem(p->userdata, line, "White space after the backslash at the end of the line, which continues nothing so.");
 
         if (*s == '[') {
                 size_t n = strlen(s);

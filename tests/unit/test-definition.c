@@ -144,6 +144,8 @@ static void test_problems(void **state) {
         ASSERT_PROBLEM("[VM]\nImage=a\nUser=x\xff\n", ":3: The line is not valid UTF-8.");
         ASSERT_PROBLEM("[VM]\nImage=a\nUser=x\\", ":3: The file ends in a continuation line: remove the last backslash.");
         ASSERT_PROBLEM("[VM]\nImage=a\nUser=x\\\n# c\n", ":3: The file ends in a continuation line: remove the last backslash.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nEnvironment=A=x\\ \n",
+                       ":4: White space after the backslash at the end of the line, which continues nothing so.");
         ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nType=simple\n",
                        ":4: Type=simple: A VM's unit is Type=notify: kiln tells systemd when the guest is ready.");
         ASSERT_PROBLEM("[VM]\nImage=a\n[Install]\nWantedBy=../x.target\n",
