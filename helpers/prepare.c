@@ -129,7 +129,7 @@ static int ensure_tree(Plan *p, char **ret_error) {
         BundleItem items[8 + ELEMENTSOF(modules) + ELEMENTSOF(data)] = {};
         size_t n = 0;
 
-        items[n++] = (BundleItem) { BUNDLE_DATA, p->in->definition->kernel, "/" JAIL_KERNEL };
+        items[n++] = (BundleItem) { BUNDLE_KERNEL, p->in->definition->kernel, "/" JAIL_KERNEL };
         /* The jailer puts kiln itself there, at every start. */
         items[n++] = (BundleItem) { BUNDLE_LIBRARIES, LAYOUT_KILN, NULL };
         if (p->in->vmm == VMM_FIRECRACKER)

@@ -693,9 +693,28 @@ static int add_program(Bundle *b, const BundleItem *item, char **ret_error) {
         return 0;
 }
 
+/* A kernel's own headers are the VMM's matter; this tells a compressed one, or something else, from what a VMM can load at all. */
+static int check_kernel(Bundle *b, const char *path, char **ret_error) {
+        _cleanup_close_ int fd = bundle_open_in_root(b->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        static const char magic[] = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64 };
+        char start[sizeof(magic)];
+        ssize_t n;
+
+        if (fd < 0)
+                return fd;
+        n = pread(fd, start, sizeof(start), 0);
+        if (n < 0)
+                return negative_errno();
+        if ((size_t) n < sizeof(start) || memcmp(start, magic, sizeof(magic)) != 0)
+                return sentence(ret_error, -EBADMSG,
+                                "'%s%s' is not an uncompressed kernel: Kernel= wants a vmlinux, which is an ELF file.", layout_root(), path);
+        return 0;
+}
+
 static int add_item(Bundle *b, const BundleItem *item, char **ret_error) {
         BundleKind kind = item->kind & ~(unsigned) BUNDLE_OPTIONAL;
         _cleanup_close_ int fd = -EBADF;
+        struct stat st;
         int r;
 
         if (item->source[0] != '/' || (item->target && item->target[0] != '/'))
@@ -708,6 +727,15 @@ static int add_item(Bundle *b, const BundleItem *item, char **ret_error) {
                                 "'%s%s' does not exist: install the package that has it.", layout_root(), item->source);
         if (fd < 0)
                 return fd;
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if (!S_ISREG(st.st_mode))
+                return sentence(ret_error, -EBADMSG, "'%s%s' is not a regular file.", layout_root(), item->source);
+        if (kind == BUNDLE_KERNEL) {
+                r = check_kernel(b, item->source, ret_error);
+                if (r < 0)
+                        return r;
+        }
         if (kind == BUNDLE_PROGRAM || kind == BUNDLE_LIBRARIES) {
                 r = add_program(b, item, ret_error);
                 if (r < 0)

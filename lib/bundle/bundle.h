@@ -11,6 +11,7 @@ typedef enum BundleKind {
         BUNDLE_PROGRAM,                 /* an ELF program or library with its interpreter and libraries */
         BUNDLE_LIBRARIES,               /* the same without the program itself, for one that gets there by another way */
         BUNDLE_DATA,                    /* any file, as it is */
+        BUNDLE_KERNEL,                  /* the same, but it must be an uncompressed kernel */
         BUNDLE_OPTIONAL = 1 << 8,       /* or'ed to one of the above: no error where the source does not exist */
 } BundleKind;
 
@@ -33,7 +34,7 @@ typedef struct Bundle Bundle;
 
 /* Finds everything. Symlinks on the way (/lib -> usr/lib, SONAMEs) are kept as such. What is found in directories of ld.so.conf gets
  * a symlink in the loader's own directory, since the tree has no ld.so.cache. -ENOENT: a file or library is missing; -ENOEXEC: not an
- * ELF program of this machine; -EBADMSG: malformed. The sentence in *ret_error names the file and the remedy. */
+ * ELF program of this machine; -EBADMSG: malformed, or no file at all. The sentence in *ret_error names the file and the remedy. */
 int bundle_resolve(const BundleItem *items, Bundle **ret, char **ret_error);
 Bundle *bundle_free(Bundle *b);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Bundle *, bundle_free)

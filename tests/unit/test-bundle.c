@@ -263,7 +263,13 @@ static void test_refused(void **state) {
         put_elf("/usr/bin/arm", (Fake) { .machine = EM_AARCH64 });
         put_elf("/usr/bin/prog", (Fake) { .interpreter = LOADER });
         assert_refused(ITEMS(PROGRAM("/usr/bin/prog"), PROGRAM("/usr/bin/arm")), ENOEXEC, "of this machine");
-        assert_refused(ITEMS({ BUNDLE_DATA, "/usr/bin", NULL }), ESTALE, "/usr/bin");
+        assert_refused(ITEMS({ BUNDLE_DATA, "/usr/bin", NULL }), EBADMSG, "/usr/bin' is not a regular file");
+        assert_refused(ITEMS({ BUNDLE_KERNEL, "/usr/bin", NULL }), EBADMSG, "/usr/bin' is not a regular file");
+        assert_refused(ITEMS({ BUNDLE_KERNEL, "/boot/vmlinuz", NULL }), ENOENT, "/boot/vmlinuz' does not exist");
+        put_text("/boot/vmlinuz", "MZ, and what else a compressed kernel begins with");
+        assert_refused(ITEMS({ BUNDLE_KERNEL, "/boot/vmlinuz", NULL }), EBADMSG, "/boot/vmlinuz' is not an uncompressed kernel");
+        put_text("/boot/empty", "");
+        assert_refused(ITEMS({ BUNDLE_KERNEL, "/boot/empty", NULL }), EBADMSG, "is not an uncompressed kernel");
 }
 
 /* A name inside the tree that leads out of it must be taken as the loader in the tree would. */

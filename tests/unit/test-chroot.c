@@ -83,7 +83,7 @@ static int setup(void **state) {
         put_program(EMBER_QEMU);
         put_program("/usr/bin/firecracker");
         put_text("/usr/share/qemu/qboot.rom", "rom");
-        put_text(LAYOUT_KERNEL, "kernel");
+        put_text(LAYOUT_KERNEL, "\177ELF\2, a kernel");
         put_text(LAYOUT_IMAGES_DIR "/rootfs/a.squashfs", "squashfs");
         put_definition(VM);
         put_initramfs(VM, "1111");
@@ -236,7 +236,7 @@ static void test_reuse(void **state) {
         assert_false(d.built);
         assert_string_equal(d.ulid, a.ulid);
 
-        put_text(LAYOUT_KERNEL, "another");
+        put_text(LAYOUT_KERNEL, "\177ELF\2, another");
         assert_true(prepare(f).built);
         put_program(LAYOUT_KILN);
         assert_true(prepare(f).built);
@@ -419,7 +419,7 @@ static void test_refused(void **state) {
         put_program(EMBER_QEMU);
         assert_ok(unlink(kernel));
         assert_refused(f, ENOENT, LAYOUT_KERNEL);
-        put_text(LAYOUT_KERNEL, "kernel");
+        put_text(LAYOUT_KERNEL, "\177ELF\2, a kernel");
         assert_ok(unlink(link));
         assert_refused(f, ENOENT, "inferno-initramfs build " VM);
         put_initramfs(VM, "1111");
