@@ -56,6 +56,10 @@ static int errno_of_message(const char *s) {
         } table[] = {
                 { "no space left on device", ENOSPC },
                 { "read-only file system", EROFS },
+                { "untarring file", EBADMSG },          /* an archive that is none, or cut off */
+                { "loading tar component", EBADMSG },
+                { "index.json: no such file", EBADMSG },
+                { "invalid reference format", EINVAL },
                 { "unauthorized", EACCES },
                 { "authentication required", EACCES },
                 { "access to the resource is denied", EACCES },
@@ -73,6 +77,8 @@ static int errno_of_message(const char *s) {
                 { "does not resolve to an image ID", ENOENT },
                 { "identifier is not an image", ENOENT },
                 { "no image found", ENOENT },
+                { "no descriptor found", ENOENT },
+                { "reference does not exist", ENOENT },
                 { "digest mismatch", EBADMSG },
                 { "Digest did not match", EBADMSG },
         };
