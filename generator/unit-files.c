@@ -281,43 +281,27 @@ static int write_file(int dir_fd, const UnitFile *u) {
         return errno == EEXIST ? write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0) : negative_errno();
 }
 
-/* A directory for this file alone: not one of another VM's that a link leads to. */
-static int make_own_dir(int dir_fd, const char *dir) {
-        char target[2];
-
-        if (mkdirat(dir_fd, dir, 0755) >= 0)
-                return 0;
-        if (errno != EEXIST)
-                return negative_errno();
-        if (readlinkat(dir_fd, dir, target, sizeof(target)) < 0)
-                return errno == EINVAL ? 0 : negative_errno();
-        if (unlinkat(dir_fd, dir, 0) < 0 && errno != ENOENT)
-                return negative_errno();
-        return mkdirat(dir_fd, dir, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
-}
-
-static int write_own_dir(UnitWriter *w, const UnitFile *u) {
-        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
+static int write_plain(UnitWriter *w, const UnitFile *u) {
         const char *same;
         int r;
 
-        if (!dir)
-                return -ENOMEM;
         r = find_same(w, u, &same);
         if (r < 0)
                 return r;
-        if (same) {
-                _cleanup_free_ char *target = strndup(same, strcspn(same, "/"));
+        if (same && linkat(w->dir_fd, same, w->dir_fd, u->path, 0) >= 0)
+                return 0;
+        return write_file(w->dir_fd, u);
+}
 
-                if (!target)
-                        return -ENOMEM;
-                if (symlinkat(target, w->dir_fd, dir) >= 0)
-                        return 0;
-                if (errno != EEXIST)
-                        return negative_errno();
-        }
-        r = make_own_dir(w->dir_fd, dir);
-        return r < 0 ? r : write_file(w->dir_fd, u);
+/* A directory of its own, not a link to another VM's: systemd takes no drop-ins from a directory that has another unit's name. */
+static int write_own_dir(UnitWriter *w, const UnitFile *u) {
+        _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
+
+        if (!dir)
+                return -ENOMEM;
+        if (mkdirat(w->dir_fd, dir, 0755) < 0 && errno != EEXIST)
+                return negative_errno();
+        return write_plain(w, u);
 }
 
 static int write_in_shared_dir(UnitWriter *w, const UnitFile *u) {
@@ -330,18 +314,6 @@ static int write_in_shared_dir(UnitWriter *w, const UnitFile *u) {
                         r = write_file(w->dir_fd, u);
         }
         return r;
-}
-
-static int write_plain(UnitWriter *w, const UnitFile *u) {
-        const char *same;
-        int r;
-
-        r = find_same(w, u, &same);
-        if (r < 0)
-                return r;
-        if (same && linkat(w->dir_fd, same, w->dir_fd, u->path, 0) >= 0)
-                return 0;
-        return write_file(w->dir_fd, u);
 }
 
 int unit_writer_write(UnitWriter *w, const UnitFiles *f) {

@@ -42,8 +42,8 @@ int unit_files_add_install(UnitFiles *f, const Definition *d);
  * inferno.target, since a VM must not be missing without a word. */
 int unit_files_add_broken(UnitFiles *f, const Definition *d);
 
-/* Writes the files of many VMs below dir_fd, which is borrowed: as few objects as can be, for making those is what a generator costs. A plain
- * file whose content has been written before becomes a hard link, a drop-in of its own directory a symbolic link to the other directory.
+/* Writes the files of many VMs below dir_fd, which is borrowed: as few objects as can be, for making those is what a generator costs. A
+ * file whose content has been written before becomes a hard link to the other.
  * What is there already is replaced as a whole, so that two who write the same do not disturb each other. */
 typedef struct UnitWriter UnitWriter;
 int unit_writer_new(int dir_fd, UnitWriter **ret);

@@ -148,11 +148,14 @@ static void test_write_alike(void **state) {
         assert_written(&a, fd);
         assert_written(&b, fd);
         assert_written(&c, fd);
+        /* A directory each: systemd does not read one that is a link to another unit's. */
         assert_ok(fstatat(fd, "inferno@b.service.d", &st, AT_SYMLINK_NOFOLLOW));
-        assert_true(S_ISLNK(st.st_mode));
-        /* The name of its slice has an escape. */
-        assert_ok(fstatat(fd, "inferno@c-d.service.d", &st, AT_SYMLINK_NOFOLLOW));
         assert_true(S_ISDIR(st.st_mode));
+        assert_ok(fstatat(fd, "inferno@b.service.d/50-inferno.conf", &st, AT_SYMLINK_NOFOLLOW));
+        assert_true(S_ISREG(st.st_mode) && st.st_nlink == 2);
+        /* The name of its slice has an escape. */
+        assert_ok(fstatat(fd, "inferno@c-d.service.d/50-inferno.conf", &st, AT_SYMLINK_NOFOLLOW));
+        assert_true(S_ISREG(st.st_mode) && st.st_nlink == 1);
         for (size_t i = 0; i < ELEMENTSOF(paths); i++)
                 assert_ok(faccessat(fd, paths[i], R_OK, 0));
 
