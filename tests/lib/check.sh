@@ -4,9 +4,15 @@
 
 CASE_SECONDS=600        # where a case has no line "# seconds: N"
 
-check_run() { # [--only PATTERN]
-    local only='*' passed=0 failed=0 skipped=0 failures=() artefacts kernel case start=$SECONDS
-    [ "${1-}" != --only ] || only=$2
+check_run() { # [--asan] [--only PATTERN]
+    local only='*' asan='' passed=0 failed=0 skipped=0 failures=() artefacts kernel case start=$SECONDS
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --asan) asan=--asan; shift ;;
+            --only) only=${2:?}; shift 2 ;;
+            *) die 2 "check: unknown argument '$1'" ;;
+        esac
+    done
     artefacts=$CACHE/artefacts/check-$(date +%Y%m%d-%H%M%S)
     mkdir -p "$artefacts"
     say "guest kernel"
@@ -15,7 +21,8 @@ check_run() { # [--only PATTERN]
         INFERNO_KERNEL=$kernel check_build build build_release
         check_build build-asan build_asan
     else
-        build_release >&2
+        step "building" build_release
+        [ -z "$asan" ] || step "building with sanitizers" build_asan
     fi
     say "images, test host, test machine"
     images_get >/dev/null
@@ -79,7 +86,7 @@ check_case() { # NAME RUNNER
 
 # In a process of its own, so that one case's end, whatever it is, is not the end of all.
 check_host_case() { # NAME
-    "$SOURCE/dev" run-case host "$1" "$artefacts/$1"
+    "$SOURCE/dev" run-case host "$1" "$artefacts/$1" $asan
 }
 
 check_vm_case() { # NAME
@@ -99,11 +106,11 @@ check_summary() {
 }
 
 # One case, for check_case.
-case_run() { # host|vm NAME ARTEFACTS
+case_run() { # host|vm NAME ARTEFACTS [--asan]
     local folder=$SOURCE/tests/$1/$2 seconds
     seconds=$(sed -n 's/^# seconds: //p' "$folder"/* | head -n 1)
     case $1 in
-        host) host_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" -- /usr/lib/inferno-tests/host/run-case "$2" ;;
+        host) host_run ${4-} --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" -- /usr/lib/inferno-tests/host/run-case "$2" ;;
         vm) vm_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" --case "$2" "$folder"/boot-* ;;
     esac
 }
