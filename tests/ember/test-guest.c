@@ -130,13 +130,21 @@ static pid_t start_ember(const char *config, char *const *more) {
         return pid;
 }
 
+/* What the guest said before is told where the word does not come. */
 static void wait_for_console(const char *word) {
+        _cleanup_strbuf_ StrBuf before = {};
         char line[512];
 
-        do
+        for (;;) {
                 read_line(console, line, sizeof(line));
-        while (!strstr(line, word) && *line);
-        assert_non_null(strstr(line, word));
+                if (strstr(line, word))
+                        return;
+                strbuf_addf(&before, "%s\n", line);
+                if (!*line)
+                        break;
+        }
+        print_error("no \"%s\" on the console, but:\n%s", word, before.data);
+        fail();
 }
 
 static void start_guest(void) {
