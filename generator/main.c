@@ -61,16 +61,13 @@ static int print_files(void *userdata, const UnitFiles *files) {
 
 static int run(const char *dir, bool dry_run) {
         _cleanup_(unit_writer_freep) UnitWriter *writer = NULL;
-        _cleanup_close_ int fd = -EBADF;
         size_t problems;
         int r;
 
         if (!dry_run) {
-                fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (fd < 0)
-                        return exit_code_from_errno(log_error_errno(errno, "Cannot open the directory \"%s\": %m", dir));
-                if (unit_writer_new(fd, &writer) < 0)
-                        return exit_code_from_errno(log_oom());
+                r = unit_writer_new(dir, &writer);
+                if (r < 0)
+                        return exit_code_from_errno(log_error_errno(r, "Cannot open the directory \"%s\": %m", dir));
         }
         r = generator_run(dry_run ? print_files : write_files, writer, &problems);
         if (r < 0)

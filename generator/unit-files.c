@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <search.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -208,7 +209,8 @@ typedef struct Written {
 } Written;
 
 struct UnitWriter {
-        int dir_fd;             /* borrowed */
+        char *dir;              /* absolute */
+        int dir_fd;
         void *written;          /* tsearch(3) tree of Written */
 };
 
@@ -224,13 +226,19 @@ static void written_free(void *p) {
         free(w);
 }
 
-int unit_writer_new(int dir_fd, UnitWriter **ret) {
-        UnitWriter *w = calloc(1, sizeof(UnitWriter));
+int unit_writer_new(const char *dir, UnitWriter **ret) {
+        _cleanup_(unit_writer_freep) UnitWriter *w = calloc(1, sizeof(UnitWriter));
 
         if (!w)
                 return -ENOMEM;
-        w->dir_fd = dir_fd;
-        *ret = w;
+        *w = (UnitWriter) { .dir_fd = -EBADF };
+        w->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (w->dir_fd < 0)
+                return negative_errno();
+        w->dir = realpath(dir, NULL);
+        if (!w->dir)
+                return negative_errno();
+        *ret = TAKE_PTR(w);
         return 0;
 }
 
@@ -238,6 +246,8 @@ UnitWriter *unit_writer_free(UnitWriter *w) {
         if (!w)
                 return NULL;
         tdestroy(w->written, written_free);
+        safe_close(w->dir_fd);
+        free(w->dir);
         free(w);
         return NULL;
 }
@@ -293,15 +303,57 @@ static int write_plain(UnitWriter *w, const UnitFile *u) {
         return write_file(w->dir_fd, u);
 }
 
-/* A directory of its own, not a link to another VM's: systemd takes no drop-ins from a directory that has another unit's name. */
+/* A directory for this file alone: not one of another VM's that a link leads to. */
+static int make_own_dir(int dir_fd, const char *dir) {
+        char target[2];
+
+        if (mkdirat(dir_fd, dir, 0755) >= 0)
+                return 0;
+        if (errno != EEXIST)
+                return negative_errno();
+        if (readlinkat(dir_fd, dir, target, sizeof(target)) < 0)
+                return errno == EINVAL ? 0 : negative_errno();
+        if (unlinkat(dir_fd, dir, 0) < 0 && errno != ENOENT)
+                return negative_errno();
+        return mkdirat(dir_fd, dir, 0755) < 0 && errno != EEXIST ? negative_errno() : 0;
+}
+
+enum { LINKED = 1 };
+
+/* Makes `dir` a link to the directory of `same`. LINKED, or 0 where something else has the name. The target is absolute: systemd takes drop-ins
+ * from links to directories, but looks for a relative target below its own working directory, and passes the link over. */
+static int link_dir(UnitWriter *w, const char *dir, const char *same) {
+        _cleanup_free_ char *name = strndup(same, strcspn(same, "/")), *target = name ? strjoin(w->dir, "/", name) : NULL;
+        char current[PATH_MAX];
+        ssize_t n;
+
+        if (!target)
+                return -ENOMEM;
+        if (symlinkat(target, w->dir_fd, dir) >= 0)
+                return LINKED;
+        if (errno != EEXIST)
+                return negative_errno();
+        n = readlinkat(w->dir_fd, dir, current, sizeof(current));
+        return n >= 0 && (size_t) n == strlen(target) && memcmp(current, target, (size_t) n) == 0 ? LINKED : 0;
+}
+
 static int write_own_dir(UnitWriter *w, const UnitFile *u) {
         _cleanup_free_ char *dir = strndup(u->path, strcspn(u->path, "/"));
+        const char *same;
+        int r;
 
         if (!dir)
                 return -ENOMEM;
-        if (mkdirat(w->dir_fd, dir, 0755) < 0 && errno != EEXIST)
-                return negative_errno();
-        return write_plain(w, u);
+        r = find_same(w, u, &same);
+        if (r < 0)
+                return r;
+        if (same) {
+                r = link_dir(w, dir, same);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
+        r = make_own_dir(w->dir_fd, dir);
+        return r < 0 ? r : write_file(w->dir_fd, u);
 }
 
 static int write_in_shared_dir(UnitWriter *w, const UnitFile *u) {

@@ -42,11 +42,11 @@ int unit_files_add_install(UnitFiles *f, const Definition *d);
  * inferno.target, since a VM must not be missing without a word. */
 int unit_files_add_broken(UnitFiles *f, const Definition *d);
 
-/* Writes the files of many VMs below dir_fd, which is borrowed: as few objects as can be, for making those is what a generator costs. A
- * file whose content has been written before becomes a hard link to the other.
+/* Writes the files of many VMs into a directory: as few objects as can be, for making those is what a generator costs. A slice whose content
+ * has been written before becomes a hard link to the other, a drop-in's directory a symbolic link to the other's directory.
  * What is there already is replaced as a whole, so that two who write the same do not disturb each other. */
 typedef struct UnitWriter UnitWriter;
-int unit_writer_new(int dir_fd, UnitWriter **ret);
+int unit_writer_new(const char *dir, UnitWriter **ret);
 UnitWriter *unit_writer_free(UnitWriter *w);
 DEFINE_TRIVIAL_CLEANUP_FUNC(UnitWriter *, unit_writer_free)
 int unit_writer_write(UnitWriter *w, const UnitFiles *f);

@@ -55,7 +55,11 @@ static int add_entry(DefinitionSet *s, size_t dir, const struct dirent *de, Defi
         slot = GREEDY_APPEND(s->entries, s->n);
         if (!slot)
                 return -ENOMEM;
-        *slot = (SetEntry) { .name = TAKE_PTR(name), .hint = { is_dropins ? 0 : bit, is_dropins ? bit : 0 } };
+        *slot = (SetEntry) { .name = TAKE_PTR(name), .hint = {
+                        .main = is_dropins ? 0 : bit,
+                        .dropins = is_dropins ? bit : 0,
+                        .regular = !is_dropins && de->d_type == DT_REG ? bit : 0,
+        } };
         s->n++;
         return 0;
 }
@@ -108,6 +112,7 @@ static void merge_entries(DefinitionSet *s) {
                 if (n > 0 && streq(s->entries[n - 1].name, e->name)) {
                         s->entries[n - 1].hint.main |= e->hint.main;
                         s->entries[n - 1].hint.dropins |= e->hint.dropins;
+                        s->entries[n - 1].hint.regular |= e->hint.regular;
                         free(e->name);
                 } else
                         s->entries[n++] = *e;

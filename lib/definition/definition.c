@@ -298,7 +298,7 @@ int loader_load(const SearchPath *search, const char *name, SearchHint hint, con
 }
 
 int definition_load(const char *name, const SiteConfig *site, Definition **ret, DefinitionErrors *errors) {
-        static const SearchHint anywhere = { SEARCH_ALL_DIRS, SEARCH_ALL_DIRS };
+        static const SearchHint anywhere = { .main = SEARCH_ALL_DIRS, .dropins = SEARCH_ALL_DIRS };
         _cleanup_search_ SearchPath search = {};
         int r;
 

@@ -80,15 +80,58 @@ static int open_link(int dir_fd, const char *path, const char *name) {
         return fd < 0 ? negative_errno() : (int) fd;
 }
 
-/* -ENOENT, -ERFKILL, or what is wrong with the file. `path` is where the name in dir_fd is, for symlinks. */
-static int read_config_file(int dir_fd, const char *path, const char *name, char **ret, size_t *ret_size) {
-        _cleanup_close_ int fd = -EBADF;
-        _cleanup_free_ char *text = NULL;
+static int check_regular(int fd) {
         struct stat st;
-        ssize_t n;
+
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if (is_null_device(&st))
+                return -ERFKILL;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -EBADF;
+        return st.st_size > INI_FILE_MAX ? -EFBIG : 0;
+}
+
+/* A regular file gives all that there is to one call, so one that is shorter than the room for it has been read to its end; as it was at
+ * some time, if it is being written meanwhile. */
+static int read_text(int fd, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *text = NULL;
+        size_t size = 0;
+
+        for (size_t room = 4096;; room *= 8) {
+                char *p = realloc(text, room);
+                ssize_t n;
+
+                if (!p)
+                        return -ENOMEM;
+                text = p;
+                do
+                        n = read(fd, text + size, room - 1 - size);
+                while (n < 0 && errno == EINTR);
+                if (n < 0)
+                        return negative_errno();
+                size += (size_t) n;
+                if (size > INI_FILE_MAX)
+                        return -EFBIG;
+                if (size < room - 1)
+                        break;
+        }
+        text[size] = 0;
+        *ret = TAKE_PTR(text);
+        *ret_size = size;
+        return 0;
+}
+
+/* -ENOENT, -ERFKILL, or what is wrong with the file. `path` is where the name in dir_fd is, for symlinks. */
+static int read_config_file(int dir_fd, const char *path, const char *name, bool is_regular, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = -EBADF;
+        int r;
 
         fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
         if (fd < 0 && errno == ELOOP) {
+                is_regular = false;
                 if (link_is_mask(dir_fd, name))
                         return -ERFKILL;
                 fd = open_link(dir_fd, path, name);
@@ -99,33 +142,12 @@ static int read_config_file(int dir_fd, const char *path, const char *name, char
         }
         if (fd < 0)
                 return negative_errno();
-        if (fstat(fd, &st) < 0)
-                return negative_errno();
-        if (is_null_device(&st))
-                return -ERFKILL;
-        if (S_ISDIR(st.st_mode))
-                return -EISDIR;
-        if (!S_ISREG(st.st_mode))
-                return -EBADF;
-        if (st.st_size > INI_FILE_MAX)
-                return -EFBIG;
-
-        /* A regular file is read by one call. One that is being written meanwhile is seen as it was at some time, which is what any
-         * reader of it gets. */
-        text = malloc((size_t) st.st_size + 2);
-        if (!text)
-                return -ENOMEM;
-        do
-                n = read(fd, text, (size_t) st.st_size + 1);
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                return negative_errno();
-        if (n > INI_FILE_MAX)
-                return -EFBIG;
-        text[n] = 0;
-        *ret = TAKE_PTR(text);
-        *ret_size = (size_t) n;
-        return 0;
+        if (!is_regular) {
+                r = check_regular(fd);
+                if (r < 0)
+                        return r;
+        }
+        return read_text(fd, ret, ret_size);
 }
 
 /* A lack of the machine is no fault of the definition. */
@@ -242,7 +264,7 @@ static int load_dropins(const SearchPath *s, const char *name, unsigned dirs, Se
                 path = strjoin(layout_root(), s->dirs[d->dir], "/", folder, "/", d->name);
                 if (!path)
                         return -ENOMEM;
-                r = read_config_file(d->fd, path, d->name, &text, &size);
+                r = read_config_file(d->fd, path, d->name, false, &text, &size);
                 if (r == -ERFKILL || r == -ENOENT)
                         continue;
                 if (is_fatal(r))
@@ -269,7 +291,7 @@ int search_load(const SearchPath *s, const char *name, SearchHint hint, bool dro
                 path = strjoin(layout_root(), s->dirs[i], "/", name);
                 if (!path)
                         return -ENOMEM;
-                result = read_config_file(s->fds[i], path, name, &text, &size);
+                result = read_config_file(s->fds[i], path, name, hint.regular & 1U << i, &text, &size);
                 if (is_fatal(result))
                         return result;
                 if (result >= 0)

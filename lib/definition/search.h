@@ -26,6 +26,7 @@ void search_close(SearchPath *s);
 /* Where, among the folders, a file is; bit i stands for dirs[i]. What is not known beforehand is SEARCH_ALL_DIRS. */
 typedef struct SearchHint {
         unsigned main, dropins;
+        unsigned regular;       /* of main: those that have been seen to be regular files, and need not be looked at again */
 } SearchHint;
 
 /* A file that was found: path has layout_root(), text is writable, text[size] is 0. Both end with the call. */

@@ -177,7 +177,7 @@ int site_config_defaults(SiteConfig *ret) {
 }
 
 int site_config_load(SiteConfig *ret, DefinitionErrors *errors) {
-        static const SearchHint anywhere = { SEARCH_ALL_DIRS, SEARCH_ALL_DIRS };
+        static const SearchHint anywhere = { .main = SEARCH_ALL_DIRS, .dropins = SEARCH_ALL_DIRS };
         _cleanup_site_config_ SiteConfig c = site_defaults;
         _cleanup_search_ SearchPath search = {};
         SiteLoader l = { .config = &c, .errors = errors };
