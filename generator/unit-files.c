@@ -92,8 +92,6 @@ static int add_dropin(UnitFiles *f, const Definition *d, const SiteConfig *site,
         }
         strbuf_addf(&b, "\nTimeoutStopSec=%" PRIu64 "ms\n",
                     d->stop_timeout_usec / USEC_PER_MSEC + STOP_MARGIN_SECONDS * 1000);
-        if (d->stop_signal > 0)
-                strbuf_addf(&b, "SuccessExitStatus=%d\n", 128 + d->stop_signal);
         if (!streq(site->jailer, LAYOUT_JAILER))
                 strbuf_addf(&b, "ExecStart=\n"
                                 "ExecStart=%s --id ${INFERNO_ID} --exec-file " LAYOUT_KILN " --uid ${INFERNO_UID} --gid ${INFERNO_GID} "

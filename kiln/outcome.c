@@ -58,8 +58,10 @@ static void outcome_of_workload(const EndFacts *f, Outcome *o) {
         else if (!f->started && s->exit_code != 0)
                 outcome_set(o, (int) s->exit_code, "setup-failed", LOG_ERR, "The workload could not be started: %s",
                             s->message[0] ? s->message : "the guest does not say why");
-        else if (s->signal > 0 && f->stop_requested && s->signal == f->stop_signal)
-                outcome_set(o, (int) s->exit_code, "stopped", LOG_INFO, "The workload ended by %s as asked.", signal_name(s->signal));
+        else if (f->stop_signal_sent && s->exit_code == EXIT_SIGNAL_BASE + f->stop_signal)
+                /* It obeyed, be it that the signal killed it, or that it says so itself, as a shell or a JVM does. systemd takes that for a
+                 * clean end of a process of the host. */
+                outcome_set(o, EXIT_OK, "stopped", LOG_INFO, "The workload ended by %s as asked.", signal_name(f->stop_signal));
         else if (s->signal > 0)
                 outcome_set(o, (int) s->exit_code, "signal", LOG_ERR, "The workload was killed by %s%s%s", signal_name(s->signal), colon,
                             s->message);

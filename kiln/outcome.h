@@ -13,6 +13,7 @@ typedef struct EndFacts {
         uint64_t start_timeout_usec;    /* it has not booted, or not started the workload, within that; 0: it has, or had time left */
         bool stop_requested;
         unsigned stop_signal;
+        bool stop_signal_sent;          /* to the workload, through the guest */
         uint64_t stop_timeout_usec;
         bool stop_timed_out;            /* the workload was told twice and killed */
         bool watchdog, silent;          /* systemd lost its patience; the guest had not answered */

@@ -333,7 +333,8 @@ static void vm_send_signal(Vm *vm) {
         if (r < 0) {
                 log_warning_errno(r, "Cannot send the stop signal to the guest: %m");
                 vm_retry_signal(vm);
-        }
+        } else
+                vm->facts.stop_signal_sent = true;      /* its effect may be told before the answer */
 }
 
 static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {

@@ -153,8 +153,18 @@ static void test_outcome_of_the_workload(void **state) {
         f.status.exit_code = 143;
         f.status.signal = SIGTERM;
         check(&f, 143, "signal", LOG_ERR, "The workload was killed by SIGTERM");
-        f.stop_requested = true;
-        check(&f, 143, "stopped", LOG_INFO, "The workload ended by SIGTERM as asked.");
+        f.stop_requested = true;        /* not by us, who had no time to send it */
+        check(&f, 143, "signal", LOG_ERR, "The workload was killed by SIGTERM");
+        f.stop_signal_sent = true;
+        check(&f, 0, "stopped", LOG_INFO, "The workload ended by SIGTERM as asked.");
+        f.status.signal = 0;            /* it has caught it and says so */
+        check(&f, 0, "stopped", LOG_INFO, "The workload ended by SIGTERM as asked.");
+        f.status.exit_code = 139;
+        f.status.signal = SIGSEGV;      /* of another one */
+        check(&f, 139, "signal", LOG_ERR, "The workload was killed by SIGSEGV");
+        f.status.exit_code = 5;
+        f.status.signal = 0;
+        check(&f, 5, "stopped", LOG_NOTICE, "The workload exited with 5");
         f.status.exit_code = 137;
         f.status.signal = SIGKILL;
         f.stop_timed_out = true;
