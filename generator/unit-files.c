@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -8,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "definition/pass-through.h"
@@ -19,9 +19,6 @@ enum {
         TASKS_MAX = 256,                /* QEMU's I/O threads come and go, 64 of them at most; skopeo has a dozen */
         STOP_MARGIN_SECONDS = 20,       /* from StopTimeout= to systemd's SIGKILL: kiln's own last steps are shorter */
 };
-
-DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir)
-#define _cleanup_closedir_ _cleanup_(closedirp)
 
 #define TEMPLATE_PATH "/usr/lib/systemd/system/" LAYOUT_TEMPLATE_UNIT
 
@@ -411,20 +408,16 @@ static int remove_units_of(int dir_fd, const char *name) {
 
 int unit_files_remove(int dir_fd) {
         _cleanup_closedir_ DIR *d = NULL;
-        _cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         struct dirent *de;
-        int r = 0, k;
+        int r, first = 0, k;
 
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d)
-                return negative_errno();
-        (void) TAKE_FD(fd);
-        while ((errno = 0, de = readdir(d))) {
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0) {
                 k = remove_units_of(dir_fd, de->d_name);
                 if (k < 0)
-                        r = k;
+                        first = first ?: k;
         }
-        return errno > 0 ? negative_errno() : r;
+        return r ?: first;
 }

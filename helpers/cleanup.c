@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -196,25 +196,25 @@ typedef int (*NameFunc)(Cleanup *c, int dir_fd, const char *name, void *userdata
 /* Calls f for each name in a directory of the host that does not begin with a ".", or, hidden: that does. */
 static void for_each_name(Cleanup *c, const char *dir, bool hidden, NameFunc f, void *userdata) {
         _cleanup_free_ char *path = layout_path(dir);
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        DIR *d;
+        int r;
 
-        d = path ? opendir(path) : NULL;
-        if (!d) {
-                if (!path || errno != ENOENT)
-                        note(c, log_error_errno(path ? errno : ENOMEM, "Cannot open '%s': %m", path ?: dir));
+        r = path ? dir_open_at(AT_FDCWD, path, 0, &d) : -ENOMEM;
+        if (r < 0) {
+                if (r != -ENOENT)
+                        note(c, log_error_errno(r, "Cannot open '%s': %m", path ?: dir));
                 return;
         }
-        while ((de = readdir(d))) {
-                int r;
-
-                if (streq(de->d_name, ".") || streq(de->d_name, "..") || (de->d_name[0] == '.') != hidden)
+        while ((r = dir_next(d, &de)) > 0) {
+                if ((de->d_name[0] == '.') != hidden)
                         continue;
                 r = f(c, dirfd(d), de->d_name, userdata);
                 if (r < 0)
                         note(c, log_error_errno(r, "Cannot remove '%s/%s': %m", path, de->d_name));
         }
-        closedir(d);
+        if (r < 0)
+                note(c, log_error_errno(r, "Cannot read '%s': %m", path));
 }
 
 static int collect_vm_dir(Cleanup *c, int dir_fd, const char *name, void *userdata) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "init/tree.h"
@@ -73,25 +73,14 @@ int tree_open_mount_point(int root_fd, const char *name, mode_t mode) {
 }
 
 int tree_directory_is_empty(int dir_fd) {
-        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 1;
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        DIR *d;
+        int r;
 
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d) {
-                r = negative_errno();
-                safe_close(fd);
-                return r;
-        }
-        while ((de = readdir(d)))
-                if (!streq(de->d_name, ".") && !streq(de->d_name, "..")) {
-                        r = 0;
-                        break;
-                }
-        (void) closedir(d);
-        return r;
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r >= 0)
+                r = dir_next(d, &de);
+        return r < 0 ? r : r == 0;
 }
 
 int tree_write_file(int root_fd, const char *path, mode_t mode, const void *data, size_t n) {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/copy.h"
+#include "base/dir.h"
 #include "base/fd.h"
 
 enum {
@@ -103,31 +103,20 @@ int link_or_clone_at(int src_dir_fd, const char *src, int dst_dir_fd, const char
 
 /* Calls f for each entry of the directory; ends at its first error. */
 static int for_each_entry(int dir_fd, unsigned depth, int (*f)(int dir_fd, const char *name, int arg, unsigned depth), int arg) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        int fd, r = 0;
-        DIR *d;
+        int r;
 
         if (depth > DEPTH_MAX)
                 return -ELOOP;
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return negative_errno();
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0) {
+                r = f(dir_fd, de->d_name, arg, depth);
+                if (r < 0)
+                        return r;
         }
-        while (r >= 0) {
-                errno = 0;
-                de = readdir(d);
-                if (!de) {
-                        r = errno > 0 ? negative_errno() : 0;
-                        break;
-                }
-                if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-                        r = f(dir_fd, de->d_name, arg, depth);
-        }
-        closedir(d);
         return r;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
@@ -11,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 
 int safe_close(int fd) {
@@ -276,28 +276,16 @@ static int move_to_top(Removal *removal, int dir_fd, const char *name) {
 
 /* Consumes fd_consume. */
 static int remove_children(Removal *removal, int fd_consume, unsigned depth) {
-        _cleanup_close_ int fd = fd_consume;
-        int r = 0, k;
-        DIR *d;
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *de;
+        int r, k, end;
 
-        d = fdopendir(fd);
-        if (!d)
-                return negative_errno();
-        (void) TAKE_FD(fd);
-
-        for (;;) {
-                struct dirent *de;
+        r = dir_from_fd(fd_consume, &d);
+        if (r < 0)
+                return r;
+        while ((end = dir_next(d, &de)) > 0) {
                 struct stat st;
 
-                errno = 0;
-                de = readdir(d);
-                if (!de) {
-                        if (errno > 0 && r >= 0)
-                                r = negative_errno();
-                        break;
-                }
-                if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
-                        continue;
                 if (unlinkat(dirfd(d), de->d_name, 0) >= 0 || errno == ENOENT)
                         continue;
                 if (errno != EISDIR && errno != EPERM) {
@@ -327,8 +315,7 @@ static int remove_children(Removal *removal, int fd_consume, unsigned depth) {
                 if (unlinkat(dirfd(d), de->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT && k >= 0)
                         r = negative_errno();
         }
-        (void) closedir(d);
-        return r;
+        return r ?: end;
 }
 
 int remove_tree_at(int dir_fd, const char *path) {

@@ -7,7 +7,6 @@
  *      .tmp-<random>/          a tree that is being made or removed by the holder of the lock
  */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/file.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/copy.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/sentence.h"
@@ -368,9 +368,9 @@ static int remove_unused_tree(int dir_fd, const char *name) {
 int bundle_prune(void) {
         _cleanup_close_ int dir_fd = -EBADF, lock_fd = -EBADF, root_fd = -EBADF;
         _cleanup_strv_ char **names = NULL, **used = NULL;
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        int list_fd, r = 0, k;
-        DIR *d;
+        int r, k;
 
         dir_fd = open_cache();
         if (dir_fd < 0)
@@ -381,18 +381,14 @@ int bundle_prune(void) {
         lock_fd = lock_file_at(dir_fd, ".lock");
         if (lock_fd < 0)
                 return lock_fd;
-        list_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (list_fd < 0)
-                return negative_errno();
-        d = fdopendir(list_fd);
-        if (!d) {
-                safe_close(list_fd);
-                return negative_errno();
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0) {
+                r = streq(de->d_name, ".lock") ? 0 : strv_extend(&names, de->d_name);
+                if (r < 0)
+                        return r;
         }
-        while (r >= 0 && (de = readdir(d)))
-                if (!streq(de->d_name, ".") && !streq(de->d_name, "..") && !streq(de->d_name, ".lock"))
-                        r = strv_extend(&names, de->d_name);
-        closedir(d);
         if (r < 0)
                 return r;
 

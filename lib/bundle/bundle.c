@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <fnmatch.h>
@@ -10,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/sentence.h"
 #include "base/str.h"
@@ -287,15 +287,14 @@ static int include_config(Bundle *b, const char *from, const char *pattern, unsi
         fd = bundle_open_in_root(b->root_fd, dir, O_RDONLY | O_DIRECTORY);
         if (fd < 0)
                 return fd;
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return negative_errno();
+        r = dir_from_fd(fd, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0) {
+                r = fnmatch(slash + 1, de->d_name, FNM_PERIOD) == 0 ? strv_extend(&names, de->d_name) : 0;
+                if (r < 0)
+                        return r;
         }
-        while (r >= 0 && (de = readdir(d)))
-                if (fnmatch(slash + 1, de->d_name, FNM_PERIOD) == 0)
-                        r = strv_extend(&names, de->d_name);
-        closedir(d);
         if (r < 0)
                 return r;
         if (names)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/parse.h"
 #include "base/str.h"
@@ -65,34 +65,16 @@ static int add_entry(DefinitionSet *s, size_t dir, const struct dirent *de, Defi
 }
 
 static int list_dir(DefinitionSet *s, size_t dir, DefinitionErrors *errors) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        int fd, r = 0, k;
-        DIR *d;
+        int r;
 
-        fd = fcntl(s->search.fds[dir], F_DUPFD_CLOEXEC, 3);
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d) {
-                r = negative_errno();
-                safe_close(fd);
+        r = dir_open_at(s->search.fds[dir], ".", 0, &d);
+        if (r < 0)
                 return r;
-        }
-        for (;;) {
-                errno = 0;
-                de = readdir(d);
-                if (!de) {
-                        if (errno > 0)
-                                r = negative_errno();
-                        break;
-                }
-                k = add_entry(s, dir, de, errors);
-                if (k == -ENOMEM) {
-                        r = k;
-                        break;
-                }
-        }
-        (void) closedir(d);
+        while ((r = dir_next(d, &de)) > 0)
+                if (add_entry(s, dir, de, errors) == -ENOMEM)
+                        return -ENOMEM;
         return r;
 }
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -8,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "definition/ini.h"
@@ -184,53 +184,32 @@ static int compare_dropins(const void *a, const void *b) {
 
 /* Adds the names of one NAME.d. */
 static int list_dropins(DropinList *l, size_t dir, int dir_fd, const char *name) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        int fd, dup_fd;
-        DIR *d;
-        int r = 0;
+        int fd, r;
 
         fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return errno == ENOENT ? 0 : negative_errno();
         l->fds[dir] = fd;
-        dup_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (dup_fd < 0)
-                return negative_errno();
-        d = fdopendir(dup_fd);
-        if (!d) {
-                r = negative_errno();
-                safe_close(dup_fd);
+        r = dir_open_at(fd, ".", 0, &d);
+        if (r < 0)
                 return r;
-        }
-        for (;;) {
+        while ((r = dir_next(d, &de)) > 0) {
                 Dropin *slot;
 
-                errno = 0;
-                de = readdir(d);
-                if (!de) {
-                        if (errno > 0)
-                                r = negative_errno();
-                        break;
-                }
                 if (de->d_name[0] == '.' || !endswith(de->d_name, ".conf"))
                         continue;
-                if (l->n >= DROPINS_MAX) {
-                        r = -E2BIG;
-                        break;
-                }
+                if (l->n >= DROPINS_MAX)
+                        return -E2BIG;
                 slot = GREEDY_APPEND(l->items, l->n);
-                if (!slot) {
-                        r = -ENOMEM;
-                        break;
-                }
+                if (!slot)
+                        return -ENOMEM;
                 *slot = (Dropin) { .name = strdup(de->d_name), .dir = dir, .fd = fd };
-                if (!slot->name) {
-                        r = -ENOMEM;
-                        break;
-                }
+                if (!slot->name)
+                        return -ENOMEM;
                 l->n++;
         }
-        (void) closedir(d);
         return r;
 }
 

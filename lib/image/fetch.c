@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where images come from: registries, layouts, archives and the stores of other programs. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/error.h"
@@ -82,15 +82,13 @@ static void skopeo_warning(const char *text, void *userdata) {
 
 /* The bytes of the files in a folder of skopeo's, which may go away under us. */
 static uint64_t count_bytes(int dir_fd_consume, unsigned depth) {
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *de;
         uint64_t n = 0;
-        DIR *d;
 
-        d = fdopendir(dir_fd_consume);
-        if (!d) {
-                safe_close(dir_fd_consume);
+        if (dir_from_fd(dir_fd_consume, &d) < 0)
                 return 0;
-        }
-        for (struct dirent *de; (de = readdir(d));) {
+        while (dir_next(d, &de) > 0) {
                 struct stat st;
                 int fd;
 
@@ -104,7 +102,6 @@ static uint64_t count_bytes(int dir_fd_consume, unsigned depth) {
                                 n += count_bytes(fd, depth + 1);
                 }
         }
-        (void) closedir(d);
         return n;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Forgetting an image, and what only it needed. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/error.h"
@@ -59,27 +59,19 @@ static bool keep_rootfs(const char *name, char *const *keep, size_t n_keep) {
 
 static int sweep(int dir_fd, KeepFunc keep_func, char **keep) {
         size_t n_keep = strv_length(keep);
-        int fd, r = 0;
-        DIR *d;
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *de;
+        int r, first = 0;
 
         if (n_keep > 1)
                 qsort(keep, n_keep, sizeof(char *), compare_strings);
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return negative_errno();
-        }
-        for (struct dirent *de; (de = readdir(d));)
-                if (!streq(de->d_name, ".") && !streq(de->d_name, "..") && !(keep && keep_func(de->d_name, keep, n_keep))) {
-                        int k = remove_tree_at(dir_fd, de->d_name);
-
-                        r = r < 0 ? r : k;
-                }
-        (void) closedir(d);
-        return r;
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0)
+                if (!(keep && keep_func(de->d_name, keep, n_keep)))
+                        first = first ?: remove_tree_at(dir_fd, de->d_name);
+        return first ?: r;
 }
 
 /* The folders of pulls that were killed; with the store's lock held there are no others. */

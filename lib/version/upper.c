@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/stat.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/copy.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/sha256.h"
 #include "base/sentence.h"
@@ -299,29 +299,28 @@ static bool is_left_over(const char *name) {
 
 int upper_prune_templates(const uint64_t *sizes, size_t n_sizes) {
         _cleanup_free_ char *dir = layout_path(LAYOUT_TEMPLATES_DIR);
+        _cleanup_closedir_ DIR *d = NULL;
         struct stat mkfs_stat = {};
         struct dirent *de;
-        int r = 0, k;
-        DIR *d;
+        int r, k;
 
         if (!dir)
                 return -ENOMEM;
         (void) find_mkfs(&mkfs_stat);
-        d = opendir(dir);
-        if (!d)
-                return errno == ENOENT ? 0 : negative_errno();
-        while (r >= 0 && (de = readdir(d))) {
+        r = dir_open_at(AT_FDCWD, dir, 0, &d);
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        while ((r = dir_next(d, &de)) > 0) {
                 if (startswith(de->d_name, "ext4-")) {
                         k = is_wanted(de->d_name, sizes, n_sizes, &mkfs_stat);
-                        if (k != 0) {
-                                r = MIN(k, 0);
+                        if (k < 0)
+                                return k;
+                        if (k > 0)
                                 continue;
-                        }
                 } else if (!is_left_over(de->d_name))
                         continue;
                 if (unlinkat(dirfd(d), de->d_name, 0) < 0 && errno != ENOENT)
-                        r = negative_errno();
+                        return negative_errno();
         }
-        closedir(d);
         return r;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/file.h>
@@ -9,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/copy.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/parse.h"
@@ -62,29 +62,18 @@ typedef int (*NameFunc)(int dir_fd, const char *name, void *userdata);
 
 /* Calls f for each name in a directory but "." and "..", which may remove it. Ends at the first error. */
 static int for_each_name(int dir_fd, NameFunc f, void *userdata) {
+        _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
-        int fd, r = 0;
-        DIR *d;
+        int r;
 
-        fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d) {
-                safe_close(fd);
-                return negative_errno();
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0) {
+                r = f(dir_fd, de->d_name, userdata);
+                if (r < 0)
+                        return r;
         }
-        while (r >= 0) {
-                errno = 0;
-                de = readdir(d);
-                if (!de) {
-                        r = errno > 0 ? negative_errno() : 0;
-                        break;
-                }
-                if (!streq(de->d_name, ".") && !streq(de->d_name, ".."))
-                        r = f(dir_fd, de->d_name, userdata);
-        }
-        closedir(d);
         return r;
 }
 
