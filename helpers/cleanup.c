@@ -15,6 +15,7 @@
 #include "definition/definition.h"
 #include "helpers/cleanup.h"
 #include "layout/layout.h"
+#include "layout/vm-lock.h"
 #include "net/net.h"
 #include "version/upper.h"
 #include "version/version.h"
@@ -179,7 +180,7 @@ int cleanup_stopped(const char *vm) {
         _cleanup_close_ int lock_fd = -EBADF;
         Cleanup c;
 
-        lock_fd = version_lock(vm);
+        lock_fd = vm_lock(vm);
         if (lock_fd < 0)
                 return log_error_errno(lock_fd, "Cannot lock VM '%s': %m", vm);
         if (is_running(vm))
@@ -252,7 +253,7 @@ int cleanup_gone(bool with_layers) {
 
                 if (!is_gone(&c, *vm))
                         continue;
-                lock_fd = version_lock(*vm);
+                lock_fd = vm_lock(*vm);
                 if (lock_fd < 0) {
                         note(&c, log_error_errno(lock_fd, "Cannot lock VM '%s': %m", *vm));
                         continue;
@@ -269,7 +270,7 @@ int cleanup_gone(bool with_layers) {
 
 /* Versions of one VM that nobody would go back to. */
 static void prune_versions(Cleanup *c, const char *vm, unsigned keep) {
-        _cleanup_close_ int lock_fd = version_try_lock(vm);
+        _cleanup_close_ int lock_fd = vm_try_lock(vm);
         _cleanup_free_ StoreVersion *versions = NULL;
         char current[ULID_STRING_SIZE] = "";
         size_t n;
@@ -323,7 +324,7 @@ static int prune_orphan(Cleanup *c, const char *ulid) {
         if (r < 0 && r != -ENOENT)
                 return r;
         if (r >= 0) {
-                lock_fd = version_try_lock(vm);
+                lock_fd = vm_try_lock(vm);
                 if (lock_fd < 0)
                         return lock_fd == -EBUSY ? 0 : lock_fd;
                 if (version_has_row(c, ulid, vm) || (version_get_current(vm, current) >= 0 && streq(current, ulid)))

@@ -7,6 +7,7 @@
 #include "base/exit-codes.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "helpers/context.h"
 #include "helpers/prepare.h"
 #include "helpers/program.h"
 #include "version/version.h"
@@ -29,52 +30,16 @@ static const char usage[] =
 
 /* What is known of a VM before its jail is. */
 typedef struct Context {
-        SiteConfig site;
-        Definition *definition;
-        Store *store;
+        HelperContext base;
         ImageConfig image;
         PrepareInputs in;
 } Context;
 
 static void context_done(Context *c) {
         image_config_done(&c->image);
-        store_free(c->store);
-        definition_free(c->definition);
-        site_config_done(&c->site);
+        helper_context_done(&c->base);
 }
 #define _cleanup_context_ _cleanup_(context_done)
-
-/* Logs the sentence of a failed call. */
-static int log_sentence(int r, const char *sentence) {
-        log_error("%s", sentence ?: "Out of memory.");
-        return r;
-}
-
-static int open_store(Context *c) {
-        _cleanup_free_ char *error = NULL;
-        int r = store_open(&c->store, &error);
-
-        return r < 0 ? log_sentence(r, error) : 0;
-}
-
-/* 0, or an exit code. */
-static int load_definition(Context *c, const char *vm) {
-        _cleanup_definition_errors_ DefinitionErrors errors = {};
-        int r;
-
-        r = site_config_load(&c->site, &errors);
-        if (r >= 0)
-                r = definition_load(vm, &c->site, &c->definition, &errors);
-        if (r >= 0)
-                return 0;
-        if (r == -ENOENT)
-                log_error("There is no definition '%s.vm': put it into /etc/inferno/vms/.", vm);
-        else if (r == -ERFKILL)
-                log_error("The definition '%s.vm' is masked.", vm);
-        else
-                (void) definition_errors_log(&errors, r);
-        return definition_exit_code(r);
-}
 
 /* 0, or an exit code. */
 static int load(Context *c, const char *vm) {
@@ -82,24 +47,25 @@ static int load(Context *c, const char *vm) {
         VmmChoice vmm;
         int r;
 
-        r = load_definition(c, vm);
+        r = helper_load_site(&c->base);
+        if (r == 0)
+                r = helper_load_definition(&c->base, vm);
+        if (r == 0)
+                r = helper_open_store(&c->base);
         if (r != 0)
                 return r;
-        r = open_store(c);
+        r = image_config_load(c->base.store, c->base.definition->image, &c->image, &error);
         if (r < 0)
-                return exit_code_from_errno(r);
-        r = image_config_load(c->store, c->definition->image, &c->image, &error);
-        if (r < 0)
-                return exit_code_from_errno(log_sentence(r, error));
-        r = definition_resolve_vmm(c->definition, &c->site, &vmm);
+                return exit_code_from_errno(helper_log_sentence(r, error));
+        r = definition_resolve_vmm(c->base.definition, &c->base.site, &vmm);
         if (r == -EOPNOTSUPP)
                 log_error("VM '%s' has VMM=firecracker, but Firecracker cannot run here: it needs '%s' and a working /dev/kvm. "
-                          "VMM=auto takes ember instead.", vm, c->site.firecracker);
+                          "VMM=auto takes ember instead.", vm, c->base.site.firecracker);
         else if (r < 0)
                 log_error_errno(r, "Cannot find out which VMM can run VM '%s': %m", vm);
         if (r < 0)
                 return exit_code_from_errno(r);
-        c->in = (PrepareInputs) { c->definition, &c->site, &c->image, vmm };
+        c->in = (PrepareInputs) { c->base.definition, &c->base.site, &c->image, vmm };
         return 0;
 }
 
@@ -112,9 +78,9 @@ static int run_prepare(const char *vm) {
         r = load(&c, vm);
         if (r != 0)
                 return r;
-        r = prepare_vm(c.store, &c.in, &p, &error);
+        r = prepare_vm(c.base.store, &c.in, &p, &error);
         if (r < 0) {
-                (void) log_sentence(r, error);
+                (void) helper_log_sentence(r, error);
                 return r == -EOVERFLOW || r == -E2BIG ? EXIT_BAD_DEFINITION : r;
         }
         if (p.built)
@@ -133,26 +99,26 @@ static int run_digest(const char *vm) {
         r = load(&c, vm);
         if (r != 0)
                 return r;
-        r = prepare_digest(c.store, &c.in, &p, &error);
+        r = prepare_digest(c.base.store, &c.in, &p, &error);
         if (r < 0)
-                return log_sentence(r, error);
+                return helper_log_sentence(r, error);
         puts(p.digest);
         return 0;
 }
 
 static int run_list(const char *vm) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         _cleanup_free_ StoreVersion *versions = NULL;
         char current[ULID_STRING_SIZE] = "";
         size_t n;
         int r;
 
-        r = open_store(&c);
-        if (r < 0)
+        r = helper_open_store(&c);
+        if (r != 0)
                 return r;
         r = store_version_list(c.store, vm, &versions, &n);
         if (r < 0)
-                return log_sentence(r, store_error(c.store));
+                return helper_log_sentence(r, store_error(c.store));
         (void) version_get_current(vm, current);
         if (n == 0) {
                 log_error("VM '%s' has no version yet: it gets one at its first start.", vm);

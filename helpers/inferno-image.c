@@ -9,10 +9,9 @@
 #include "base/exit-codes.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "definition/definition.h"
+#include "helpers/context.h"
 #include "helpers/program.h"
 #include "image/image.h"
-#include "store/store.h"
 
 static const char usage[] =
         "inferno-image [OPTIONS…] ensure VM | pull REFERENCE | list | inspect REFERENCE | rm REFERENCE\n"
@@ -37,31 +36,11 @@ static const char usage[] =
 /* How often progress becomes a line where nobody watches a terminal. */
 #define PROGRESS_SEC 10
 
-typedef struct Context {
-        SiteConfig site;
-        Store *store;
-} Context;
+/* 0, or an exit code. */
+static int context_open(HelperContext *c) {
+        int r = helper_load_site(c);
 
-static void context_done(Context *c) {
-        c->store = store_free(c->store);
-        site_config_done(&c->site);
-}
-#define _cleanup_context_ _cleanup_(context_done)
-
-static int context_open(Context *c) {
-        _cleanup_definition_errors_ DefinitionErrors errors = {};
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        r = site_config_load(&c->site, &errors);
-        if (r < 0) {
-                definition_errors_log(&errors, r);
-                return EXIT_BAD_DEFINITION;
-        }
-        r = store_open(&c->store, &error);
-        if (r < 0)
-                log_error("%s", error ?: "Out of memory.");
-        return r;
+        return r != 0 ? r : helper_open_store(c);
 }
 
 /* On a terminal progress is one line that changes, in a log one now and then. */
@@ -98,12 +77,10 @@ static void notify(ImageNotice kind, const char *text, void *userdata) {
 static int finish(int r, const char *error) {
         if (isatty(STDERR_FILENO))
                 fputs("\r\033[K", stderr);
-        if (r < 0)
-                log_error("%s", error ?: "Out of memory.");
-        return r;
+        return r < 0 ? helper_log_sentence(r, error) : r;
 }
 
-static int get(Context *c, const char *reference, PullPolicy policy) {
+static int get(HelperContext *c, const char *reference, PullPolicy policy) {
         _cleanup_image_config_ ImageConfig config = {};
         _cleanup_free_ char *error = NULL;
         int r;
@@ -113,33 +90,20 @@ static int get(Context *c, const char *reference, PullPolicy policy) {
 }
 
 static int run_ensure(const char *vm) {
-        _cleanup_definition_errors_ DefinitionErrors errors = {};
-        _cleanup_(definition_freep) Definition *d = NULL;
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         int r;
 
         r = context_open(&c);
+        if (r == 0)
+                r = helper_load_definition(&c, vm);
         if (r != 0)
                 return r;
-        r = definition_load(vm, &c.site, &d, &errors);
-        if (r == -ENOENT) {
-                log_error("There is no definition '%s.vm': put it into /etc/inferno/vms/.", vm);
-                return EXIT_NOT_FOUND;
-        }
-        if (r == -ERFKILL) {
-                log_error("The definition '%s.vm' is masked.", vm);
-                return EXIT_NOT_FOUND;
-        }
-        if (r < 0) {
-                definition_errors_log(&errors, r);
-                return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
-        }
-        r = get(&c, d->image, d->pull);
+        r = get(&c, c.definition->image, c.definition->pull);
         return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
 }
 
 static int run_pull(const char *reference) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         int r;
 
         r = context_open(&c);
@@ -150,7 +114,7 @@ static int run_pull(const char *reference) {
 }
 
 static int run_list(const char *argument) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         StoreImage *images;
         size_t n;
         int r;
@@ -159,10 +123,8 @@ static int run_list(const char *argument) {
         if (r != 0)
                 return r;
         r = store_image_list(c.store, &images, &n);
-        if (r < 0) {
-                log_error("%s", store_error(c.store));
-                return r;
-        }
+        if (r < 0)
+                return helper_log_sentence(r, store_error(c.store));
         printf("%-12s  %10s  %-16s  %s\n", "MANIFEST", "SIZE", "CREATED", "REFERENCE");
         for (size_t i = 0; i < n; i++) {
                 const char *hex = startswith(images[i].manifest_digest, "sha256:") ?: images[i].manifest_digest;
@@ -181,7 +143,7 @@ static int run_list(const char *argument) {
 
 static int run_inspect(const char *reference) {
         _cleanup_free_ char *text = NULL, *error = NULL;
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         int r;
 
         r = context_open(&c);
@@ -196,7 +158,7 @@ static int run_inspect(const char *reference) {
 
 static int run_rm(const char *reference) {
         _cleanup_free_ char *error = NULL;
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         int r;
 
         r = context_open(&c);

@@ -2,18 +2,14 @@
 
 /* The initramfs of a VM: the guest's init and what it is told. inferno-initramfs(8). */
 
-#include <fcntl.h>
-
 #include "base/exit-codes.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "definition/definition.h"
+#include "helpers/context.h"
 #include "helpers/initramfs.h"
 #include "helpers/program.h"
 #include "image/image.h"
-#include "layout/layout.h"
-#include "net/address.h"
 #include "runspec/build.h"
 
 static const char usage[] =
@@ -31,49 +27,16 @@ static const char usage[] =
         "The image must be in the store (inferno-image ensure VM), and the VM have its address (inferno-tap up VM).\n"
         "See inferno-initramfs(8).\n";
 
-static int load_definition(const char *vm, SiteConfig *site, Definition **ret) {
-        _cleanup_definition_errors_ DefinitionErrors errors = {};
-        int r;
-
-        r = site_config_load(site, &errors);
-        if (r < 0) {
-                definition_errors_log(&errors, r);
-                return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
-        }
-        r = definition_load(vm, site, ret, &errors);
-        if (r == -ENOENT) {
-                log_error("There is no definition '%s.vm': put it into /etc/inferno/vms/.", vm);
-                return EXIT_NOT_FOUND;
-        }
-        if (r == -ERFKILL) {
-                log_error("The definition '%s.vm' is masked.", vm);
-                return EXIT_NOT_FOUND;
-        }
-        if (r < 0) {
-                definition_errors_log(&errors, r);
-                return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
-        }
-        return 0;
-}
-
-static int load_address(Store *store, const SiteConfig *site, const char *vm, NetAddress *ret) {
-        NetRange range;
+/* 0, or an exit code. */
+static int load_address(HelperContext *c, const char *vm, NetAddress *ret) {
         unsigned index;
         int r;
 
-        r = net_range_parse(site->network, &range);
-        if (r < 0) {
-                log_error("Network=%s of inferno.conf is no network for guests: it must be like 172.16.0.0/12, with a prefix from 8 to 30.",
-                          site->network);
-                return EXIT_BAD_DEFINITION;
-        }
-        r = store_network_get(store, vm, &index);
-        if (r < 0 && r != -ENOENT) {
-                log_error("%s", store_error(store));
-                return r;
-        }
+        r = store_network_get(c->store, vm, &index);
+        if (r < 0 && r != -ENOENT)
+                return exit_code_from_errno(helper_log_sentence(r, store_error(c->store)));
         if (r >= 0)
-                r = net_range_address(&range, index, ret);
+                r = net_range_address(&c->range, index, ret);
         if (r < 0) {
                 log_error("VM '%s' has no address yet: run inferno-tap up %s first.", vm, vm);
                 return EXIT_NOT_FOUND;
@@ -83,32 +46,32 @@ static int load_address(Store *store, const SiteConfig *site, const char *vm, Ne
 
 /* The text of run.json; 0, a negative errno or an exit code. */
 static int format_run_json(const char *vm, char **ret) {
-        _cleanup_(definition_freep) Definition *d = NULL;
+        _cleanup_helper_context_ HelperContext c = {};
         _cleanup_image_config_ ImageConfig image = {};
-        _cleanup_site_config_ SiteConfig site = {};
         _cleanup_(run_spec_freep) RunSpec *spec = NULL;
-        _cleanup_(store_freep) Store *store = NULL;
         _cleanup_free_ char *message = NULL;
         char error[JSON_ERROR_MAX];
         NetAddress address;
         int r;
 
-        r = load_definition(vm, &site, &d);
+        r = helper_load_site(&c);
+        if (r == 0)
+                r = helper_load_range(&c);
+        if (r == 0)
+                r = helper_load_definition(&c, vm);
+        if (r == 0)
+                r = helper_open_store(&c);
         if (r != 0)
                 return r;
-        r = store_open(&store, &message);
-        if (r >= 0)
-                r = image_config_load(store, d->image, &image, &message);
-        if (r < 0) {
-                log_error("%s", message ?: "Out of memory.");
-                return r;
-        }
-        r = load_address(store, &site, vm, &address);
+        r = image_config_load(c.store, c.definition->image, &image, &message);
+        if (r < 0)
+                return helper_log_sentence(r, message);
+        r = load_address(&c, vm, &address);
         if (r != 0)
                 return r;
-        r = run_spec_build(d, &image, &address, &spec, &message);
+        r = run_spec_build(c.definition, &image, &address, &spec, &message);
         if (r < 0) {
-                log_error("%s", message ?: "Out of memory.");
+                (void) helper_log_sentence(r, message);
                 return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
         }
         r = run_spec_format(spec, ret, error);
@@ -121,25 +84,18 @@ static int format_run_json(const char *vm, char **ret) {
 
 static int run_build(const char *vm) {
         _cleanup_free_ char *run_json = NULL, *path = NULL, *message = NULL;
-        _cleanup_close_ int lock_fd = -EBADF;
-        _cleanup_free_ char *lock = layout_vm_lock(vm);
+        _cleanup_close_ int lock = -EBADF;
         int r;
 
-        if (!lock)
-                return log_oom();
         r = format_run_json(vm, &run_json);
         if (r != 0)
                 return r;
-        r = mkdir_parent_of_at(AT_FDCWD, lock, 0700);
-        if (r >= 0)
-                r = lock_fd = lock_file_at(AT_FDCWD, lock);
-        if (r < 0)
-                return log_error_errno(r, "Cannot lock '%s': %m", lock);
+        lock = helper_lock_vm(vm);
+        if (lock < 0)
+                return lock;
         r = initramfs_store(vm, run_json, strlen(run_json), &path, &message);
-        if (r < 0) {
-                log_error("%s", message ?: "Out of memory.");
-                return r;
-        }
+        if (r < 0)
+                return helper_log_sentence(r, message);
         log_debug("%s '%s' for VM '%s'", r == INITRAMFS_BUILT ? "Built" : "Found", path, vm);
         return 0;
 }

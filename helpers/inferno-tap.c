@@ -2,14 +2,13 @@
 
 /* The network of a VM: its /30 out of the database, its TAP, its nftables elements. inferno-tap(8). */
 
-#include <fcntl.h>
 #include <net/if.h>
 
 #include "base/exit-codes.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "definition/definition.h"
+#include "helpers/context.h"
 #include "helpers/program.h"
 #include "layout/layout.h"
 #include "net/net.h"
@@ -30,133 +29,50 @@ static const char usage[] =
         "\n"
         "See inferno-tap(8).\n";
 
-/* What the verbs work on. */
-typedef struct Context {
-        SiteConfig site;
-        NetRange range;
-        Store *store;
-} Context;
-
-static void context_done(Context *c) {
-        c->store = store_free(c->store);
-        site_config_done(&c->site);
-}
-#define _cleanup_context_ _cleanup_(context_done)
-
-static int load_range(Context *c) {
-        _cleanup_definition_errors_ DefinitionErrors errors = {};
-        int r;
-
-        r = site_config_load(&c->site, &errors);
-        if (r < 0) {
-                definition_errors_log(&errors, r);
-                return r;
-        }
-        r = net_range_parse(c->site.network, &c->range);
-        if (r < 0) {
-                log_error("Network=%s of inferno.conf is no network for guests: it must be like 172.16.0.0/12, with a prefix from 8 to 30.",
-                          c->site.network);
-                return r;
-        }
-        return 0;
-}
-
-static int open_store(Context *c) {
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        r = store_open(&c->store, &error);
-        if (r < 0)
-                log_error("%s", error ?: "Out of memory.");
-        return r;
-}
-
-static int log_store_error(const Context *c, int r) {
-        log_error("%s", store_error(c->store));
-        return r;
-}
-
-/* One at a time for each VM: an "up" between the steps of a "down" would lose its elements. */
-static int lock_vm(const char *vm) {
-        _cleanup_free_ char *path = layout_vm_lock(vm);
-        int r;
-
-        if (!path)
-                return log_oom();
-        r = mkdir_parent_of_at(AT_FDCWD, path, 0755);
-        if (r >= 0)
-                r = lock_file_at(AT_FDCWD, path);
-        return r < 0 ? log_error_errno(r, "Cannot lock '%s': %m%s.", path, r == -EACCES ? "; this needs root" : "") : r;
-}
-
-static int check_definition(const Context *c, const char *vm) {
-        _cleanup_definition_errors_ DefinitionErrors errors = {};
-        _cleanup_(definition_freep) Definition *d = NULL;
-        int r;
-
-        r = definition_load(vm, &c->site, &d, &errors);
-        if (r == -ENOENT) {
-                log_error("There is no definition '%s.vm': put it into /etc/inferno/vms/.", vm);
-                return EXIT_NOT_FOUND;
-        }
-        if (r == -ERFKILL) {
-                log_error("The definition '%s.vm' is masked.", vm);
-                return EXIT_NOT_FOUND;
-        }
-        if (r < 0) {
-                definition_errors_log(&errors, r);
-                return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
-        }
-        return 0;
-}
-
 static int run_up(const char *vm) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         _cleanup_close_ int lock = -EBADF;
         _cleanup_free_ char *error = NULL;
         unsigned uid, index;
         int r;
 
-        r = load_range(&c);
-        if (r < 0)
-                return EXIT_BAD_DEFINITION;
-        r = check_definition(&c, vm);
+        r = helper_load_site(&c);
+        if (r == 0)
+                r = helper_load_range(&c);
+        if (r == 0)
+                r = helper_load_definition(&c, vm);
         if (r != 0)
                 return r;
-        lock = lock_vm(vm);
+        lock = helper_lock_vm(vm);
         if (lock < 0)
                 return lock;
-        r = open_store(&c);
-        if (r < 0)
+        r = helper_open_store(&c);
+        if (r != 0)
                 return r;
         r = store_vm_ensure(c.store, vm, c.site.uid_base, c.site.uid_count, &uid);
         if (r < 0)
-                return log_store_error(&c, r);
+                return helper_log_sentence(r, store_error(c.store));
         r = net_vm_up(c.store, &c.range, &(NetVm) { .name = vm, .uid = uid, .gid = uid }, &index, &error);
-        if (r < 0)
-                log_error("%s", error ?: "Out of memory.");
-        return r;
+        return r < 0 ? helper_log_sentence(r, error) : r;
 }
 
 static int run_down(const char *vm) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         _cleanup_close_ int lock = -EBADF;
         _cleanup_free_ char *error = NULL;
         bool have_range;
         int r;
 
         /* What a running VM has must be removable, whatever was written into inferno.conf since. */
-        have_range = load_range(&c) >= 0;
-        lock = lock_vm(vm);
+        have_range = helper_load_site(&c) == 0 && helper_load_range(&c) == 0;
+        lock = helper_lock_vm(vm);
         if (lock < 0)
                 return lock;
-        r = open_store(&c);
-        if (r < 0)
+        r = helper_open_store(&c);
+        if (r != 0)
                 return r;
         r = net_vm_down(c.store, have_range ? &c.range : NULL, vm, &error);
-        if (r < 0)
-                log_error("%s", error ?: "Out of memory.");
-        return r;
+        return r < 0 ? helper_log_sentence(r, error) : r;
 }
 
 /* What is known of one VM; -ENOENT: it has no addresses. */
@@ -168,7 +84,7 @@ typedef struct State {
         bool present;                   /* in the kernel */
 } State;
 
-static int load_state(const Context *c, char *const *active, const char *vm, State *ret) {
+static int load_state(const HelperContext *c, char *const *active, const char *vm, State *ret) {
         State s = {};
         int r;
 
@@ -178,7 +94,7 @@ static int load_state(const Context *c, char *const *active, const char *vm, Sta
         if (r == -ENOENT)
                 return r;
         if (r < 0)
-                return log_store_error(c, r);
+                return helper_log_sentence(r, store_error(c->store));
         r = net_range_address(&c->range, s.index, &s.address);
         if (r < 0)
                 return -ENOENT; /* of a larger network before; it gets others at its next start */
@@ -191,21 +107,22 @@ static int load_state(const Context *c, char *const *active, const char *vm, Sta
         return 0;
 }
 
-static int load_for_reading(Context *c, char ***ret_active) {
+static int load_for_reading(HelperContext *c, char ***ret_active) {
         int r;
 
-        r = load_range(c);
-        if (r < 0)
-                return EXIT_BAD_DEFINITION;
-        r = open_store(c);
-        if (r < 0)
+        r = helper_load_site(c);
+        if (r == 0)
+                r = helper_load_range(c);
+        if (r == 0)
+                r = helper_open_store(c);
+        if (r != 0)
                 return r;
         r = store_network_list_active(c->store, ret_active);
-        return r < 0 ? log_store_error(c, r) : 0;
+        return r < 0 ? helper_log_sentence(r, store_error(c->store)) : 0;
 }
 
 static int run_show(const char *vm) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         _cleanup_strv_ char **active = NULL;
         State s;
         int r;
@@ -229,7 +146,7 @@ static int run_show(const char *vm) {
 }
 
 static int run_list(const char *argument) {
-        _cleanup_context_ Context c = {};
+        _cleanup_helper_context_ HelperContext c = {};
         _cleanup_strv_ char **active = NULL, **vms = NULL;
         int r;
 
@@ -238,7 +155,7 @@ static int run_list(const char *argument) {
                 return r;
         r = store_vm_list(c.store, &vms);
         if (r < 0)
-                return log_store_error(&c, r);
+                return helper_log_sentence(r, store_error(c.store));
         printf("%-10s %-15s %-15s %-10s %-6s %s\n", "TAP", "GUEST", "HOST", "UID", "ACTIVE", "VM");
         STRV_FOREACH(vm, vms) {
                 State s;

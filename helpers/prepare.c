@@ -17,6 +17,7 @@
 #include "json/json.h"
 #include "kilnconfig/kiln-config.h"
 #include "layout/layout.h"
+#include "layout/vm-lock.h"
 #include "net/address.h"
 #include "version/upper.h"
 #include "version/version.h"
@@ -410,7 +411,7 @@ int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **r
         r = check_mount(ret_error);
         if (r < 0)
                 return r;
-        lock_fd = version_lock(vm);
+        lock_fd = vm_lock(vm);
         if (lock_fd < 0)
                 return sentence_errno(ret_error, lock_fd,
                                       "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "'", vm, layout_root());

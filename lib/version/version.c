@@ -105,45 +105,6 @@ static int compare_names(const void *a, const void *b) {
         return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-static int lock_vm(const char *vm, bool wait) {
-        _cleanup_free_ char *path = layout_vm_lock(vm);
-        struct stat a, b;
-        int fd, r;
-
-        if (!path)
-                return -ENOMEM;
-        if (wait) {
-                fd = lock_file_at(AT_FDCWD, path);
-                if (fd != -ENOENT)
-                        return fd;
-        }
-        r = mkdir_parent_of_at(AT_FDCWD, path, 0755);
-        if (r < 0)
-                return r;
-        if (wait)
-                return lock_file_at(AT_FDCWD, path);
-        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
-        if (fd < 0)
-                return negative_errno();
-        r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? (errno == EWOULDBLOCK ? -EBUSY : negative_errno()) : 0;
-        /* Whoever had it may have removed the file: then it guards nothing. */
-        if (r >= 0 && (fstat(fd, &a) < 0 || lstat(path, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino))
-                r = -EBUSY;
-        if (r < 0) {
-                safe_close(fd);
-                return r;
-        }
-        return fd;
-}
-
-int version_lock(const char *vm) {
-        return lock_vm(vm, true);
-}
-
-int version_try_lock(const char *vm) {
-        return lock_vm(vm, false);
-}
-
 /* A line of the manifest: "f SIZE MTIME INODE NAME"; of directories (d) and symlinks (l) only the inode counts. */
 static void add_manifest_line(StrBuf *b, const char *name, const struct stat *st) {
         bool is_file = S_ISREG(st->st_mode);

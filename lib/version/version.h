@@ -8,18 +8,13 @@
  *      vms/<vm>/current            symlink to ../kiln/<ULID>
  *      vms/<vm>/.new/              a version that is being built; holder of the VM's lock only
  *
- * All functions but version_running(), version_get_*() and version_enumerate() want the caller to hold version_lock(). */
+ * All functions but version_running(), version_get_*() and version_enumerate() want the caller to hold vm_lock(). */
 
 #include <sys/types.h>
 
 #include "base/macros.h"
 #include "base/ulid.h"
 #include "store/store.h"
-
-/* Takes the lock of a VM, waiting. Returns the descriptor; closing it unlocks. */
-int version_lock(const char *vm);
-/* The same without waiting: -EBUSY. */
-int version_try_lock(const char *vm);
 
 /* A file at the top of the jail. */
 typedef struct VersionFile {

@@ -19,6 +19,7 @@
 #include "json/json.h"
 #include "kilnconfig/kiln-config.h"
 #include "layout/layout.h"
+#include "layout/vm-lock.h"
 #include "test.h"
 #include "version/upper.h"
 #include "version/version.h"
