@@ -21,7 +21,7 @@
 #include "version/version.h"
 
 typedef struct Cleanup {
-        Store *store;                   /* NULL: cannot be opened, what needs it is left out */
+        Store *store;                   /* NULL: cannot be opened, what cannot do without is left out */
         SiteConfig site;
         bool have_site;
         NetRange range;
@@ -79,8 +79,6 @@ static void remove_network(Cleanup *c, const char *vm) {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        if (!c->store)
-                return;
         r = net_vm_down(c->store, c->have_range ? &c->range : NULL, vm, &error);
         if (r < 0) {
                 log_error("%s", error ?: "Out of memory.");

@@ -61,18 +61,18 @@ static int run_down(const char *vm) {
         _cleanup_close_ int lock = -EBADF;
         _cleanup_free_ char *error = NULL;
         bool have_range;
-        int r;
+        int r, k;
 
-        /* What a running VM has must be removable, whatever was written into inferno.conf since. */
+        /* What a running VM has must be removable, whatever was written into inferno.conf since, and whatever has become of the database. */
         have_range = helper_load_site(&c) == 0 && helper_load_range(&c) == 0;
         lock = helper_lock_vm(vm);
         if (lock < 0)
                 return lock;
         r = helper_open_store(&c);
-        if (r != 0)
-                return r;
-        r = net_vm_down(c.store, have_range ? &c.range : NULL, vm, &error);
-        return r < 0 ? helper_log_sentence(r, error) : r;
+        k = net_vm_down(c.store, have_range ? &c.range : NULL, vm, &error);
+        if (k < 0)
+                (void) helper_log_sentence(k, error);
+        return r != 0 ? r : k;
 }
 
 /* What is known of one VM; -ENOENT: it has no addresses. */

@@ -15,6 +15,19 @@ static int wrong_usage(const char *what, const char *word) {
         return -EXIT_USAGE;
 }
 
+/* What is below it is made where it is missing, but not itself: it is a slip of the fingers then. */
+static int set_root(const char *value) {
+        struct stat st;
+
+        if (layout_set_root(value) < 0)
+                return wrong_usage("--root= takes an absolute path, not", value);
+        if (stat(value, &st) < 0 || !S_ISDIR(st.st_mode)) {
+                log_error("There is no directory '%s' for --root=.", value);
+                return -EXIT_NOT_FOUND;
+        }
+        return 1;
+}
+
 /* 1: go on. 0: all is done. Negative: an exit code, what was wrong has been said. */
 static int parse_option(const char *arg, const char *usage, const HelperOption *options) {
         const char *value;
@@ -29,7 +42,7 @@ static int parse_option(const char *arg, const char *usage, const HelperOption *
         }
         value = startswith(arg, "--root=");
         if (value)
-                return layout_set_root(value) < 0 ? wrong_usage("--root= takes an absolute path, not", value) : 1;
+                return set_root(value);
         for (const HelperOption *o = options; o && o->name; o++) {
                 const char *rest = startswith(arg, o->name);
 

@@ -28,6 +28,8 @@ int exit_code_from_errno(int error) {
         case EBUSY:
         case ETIMEDOUT:
                 return EXIT_BUSY;
+        case EPROTO:
+                return EXIT_NEWER_DATA;
         case EPERM:
         case EACCES:
                 return EXIT_NO_PERMISSION;

@@ -10,6 +10,7 @@
 #include "image/image.h"
 #include "image/oci.h"
 #include "image/squash.h"
+#include "image/work.h"
 #include "layout/layout.h"
 
 void image_config_done(ImageConfig *c) {
@@ -31,12 +32,19 @@ static int not_there(const char *reference, const char *what, char **ret_error) 
                         reference, what ? ": " : "", what ?: "", reference);
 }
 
+/* ensure.c names image files by their manifests. */
+static bool is_rootfs_of(const char *rootfs, const char *manifest_digest) {
+        const char *rest = startswith(rootfs, digest_hex(manifest_digest));
+
+        return rest && streq(rest, ".squashfs");
+}
+
 int image_config_load(Store *store, const char *reference, ImageConfig *ret, char **ret_error) {
-        _cleanup_free_ char *normal = NULL, *dir = NULL, *blob = NULL, *text = NULL;
+        _cleanup_free_ char *normal = NULL, *dir = NULL, *blobs = NULL, *text = NULL;
         _cleanup_store_image_ StoreImage row = {};
         _cleanup_image_config_ ImageConfig c = {};
         _cleanup_oci_config_ OciConfig oci = {};
-        _cleanup_close_ int fd = -EBADF;
+        _cleanup_close_ int fd = -EBADF, blobs_fd = -EBADF;
         size_t n;
         int r;
 
@@ -48,7 +56,7 @@ int image_config_load(Store *store, const char *reference, ImageConfig *ret, cha
                 return not_there(reference, NULL, ret_error);
         if (r < 0)
                 return image_error(ret_error, r, "%s", store_error(store));
-        if (!digest_is_valid(row.manifest_digest) || !digest_is_valid(row.config_digest) || strchr(row.rootfs, '/'))
+        if (!digest_is_valid(row.manifest_digest) || !digest_is_valid(row.config_digest) || !is_rootfs_of(row.rootfs, row.manifest_digest))
                 return image_error(ret_error, -EUCLEAN,
                                 "The database has no sound entry of image \"%s\"; remove it with: "
                                 "inferno-image rm %s",
@@ -59,8 +67,8 @@ int image_config_load(Store *store, const char *reference, ImageConfig *ret, cha
                 return -ENOMEM;
         c.rootfs_path = strf("%s/rootfs/%s", dir, row.rootfs);
         c.rootfs_type = strdup("squashfs");
-        blob = strf("%s/oci/blobs/sha256/%s", dir, digest_hex(row.config_digest));
-        if (!c.rootfs_path || !c.rootfs_type || !blob)
+        blobs = strf("%s/oci/blobs/sha256", dir);
+        if (!c.rootfs_path || !c.rootfs_type || !blobs)
                 return -ENOMEM;
 
         fd = open(c.rootfs_path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -75,16 +83,18 @@ int image_config_load(Store *store, const char *reference, ImageConfig *ret, cha
         if (r < 0)
                 return image_error_errno(ret_error, r, "Image \"%s\": cannot read %s", reference, c.rootfs_path);
 
-        r = read_file_at(AT_FDCWD, blob, OCI_DOCUMENT_MAX, &text, &n);
+        blobs_fd = open(blobs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = blobs_fd < 0 ? negative_errno() : work_read_document(blobs_fd, row.config_digest, &text, &n);
         if (r == -ENOENT)
-                return not_there(reference, "its configuration is gone", ret_error);
+                return not_there(reference, "its configuration is gone or damaged", ret_error);
         if (r < 0)
-                return image_error_errno(ret_error, r, "Image \"%s\": cannot read %s", reference, blob);
+                return image_error_errno(ret_error, r, "Image \"%s\": cannot read %s/%s", reference, blobs,
+                                digest_hex(row.config_digest));
         r = oci_config_parse(text, n, &oci, NULL);
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return not_there(reference, "its configuration is damaged", ret_error);
+                return not_there(reference, "its configuration is none", ret_error);
 
         c.env = TAKE_PTR(oci.env);
         c.entrypoint = TAKE_PTR(oci.entrypoint);

@@ -154,8 +154,11 @@ static int ensure_rootfs(Work *w, char **ret_name, uint64_t *ret_size, bool *ret
         if (fd < 0)
                 return image_error_errno(ret_error, negative_errno(), "cannot make a file in %s/rootfs", w->images_path);
         r = build_to(w, fd, ret_size, ret_refetch, ret_error);
-        if (r >= 0 && (fchmod(fd, 0444) < 0 || fsync(fd) < 0))
-                r = image_error_errno(ret_error, negative_errno(), "cannot sync the image file");
+        if (r >= 0) {
+                r = squash_seal(fd);
+                if (r < 0)
+                        (void) image_error_errno(ret_error, r, "cannot sync the image file");
+        }
         if (r >= 0 && (renameat(w->rootfs_fd, temporary, w->rootfs_fd, name) < 0 || fsync(w->rootfs_fd) < 0))
                 r = image_error_errno(ret_error, negative_errno(), "cannot name the image file");
         if (r < 0) {

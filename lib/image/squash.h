@@ -12,5 +12,12 @@ enum { SQUASH_ALIGN = 4096 };
 int squash_write(Tree *t, const LayerData *layers, size_t n_layers, uint64_t size_max, int fd,
                 uint64_t *ret_size, char **ret_error);
 
-/* Whether the file looks like a whole image of `size` bytes: what a power cut emptied or cut off does not. -EUCLEAN: it does not. */
+/* The time of an image file that nobody has written to since it was sealed: whoever does, sets another. */
+enum { SQUASH_MTIME_SEC = 1 };
+
+/* Makes a written image what it is to stay: read-only, of that time, on the disk. Its name comes after that. */
+int squash_seal(int fd);
+
+/* Whether the file looks like a whole image of `size` bytes as it was sealed: what a power cut emptied or cut off does not, nor does one
+ * that was written to. -EUCLEAN: it does not. */
 int squash_check(int fd, uint64_t size);

@@ -113,7 +113,7 @@ char *layout_slice_name(const char *tenant, const char *vm) {
 }
 
 char *layout_tap_name(unsigned subnet_index) {
-        return strf("inf%u", subnet_index);
+        return strf(LAYOUT_TAP_PREFIX "%u", subnet_index);
 }
 
 char *layout_tap_altname(const char *vm) {

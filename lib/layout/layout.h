@@ -69,5 +69,6 @@ char *layout_slice_name(const char *tenant, const char *vm);    /* inferno-<tena
 
 /* Network. The TAP's name from the number of the /30 (0 … 2^18-1): "inf0" … ; the alternative name "tap_inferno_<vm>". */
 char *layout_tap_name(unsigned subnet_index);
+#define LAYOUT_TAP_PREFIX "inf"
 #define LAYOUT_TAP_ALTNAME_PREFIX "tap_inferno_"
 char *layout_tap_altname(const char *vm);

@@ -166,32 +166,32 @@ static int admit_guest(Store *store, Netlink *route, const NetRange *range, cons
         return r < 0 ? fail_firewall(r, ret_error) : 0;
 }
 
-/* With the lock held, and the TAP gone: makes the VM inactive and removes its elements. */
-static int dismiss_guest(Store *store, const char *vm, const FirewallGuest *guests, size_t n_guests, char **ret_error) {
+/* With the lock held, and the TAP gone: makes the VM inactive and removes its elements, the table with the last TAP. Where the database cannot
+ * be used (store is NULL, or fails) the rest is done all the same: the next net_vm_up() finds a VM that is active without a TAP. */
+static int dismiss_guest(Store *store, Netlink *route, const char *vm, const FirewallGuest *guests, size_t n_guests, char **ret_error) {
         _cleanup_(netlink_closep) Netlink *filter = NULL;
-        _cleanup_strv_ char **active = NULL;
-        int r;
+        _cleanup_free_ char *error = NULL;
+        int r, k;
 
-        r = store_network_set_active(store, vm, false);
-        if (r < 0 && r != -ENOENT)
-                return fail_store(r, store, ret_error);
-        r = store_network_list_active(store, &active);
+        r = store ? store_network_set_active(store, vm, false) : 0;
         if (r < 0)
-                return fail_store(r, store, ret_error);
-        r = netlink_open(NETLINK_NETFILTER, &filter);
-        if (r == -EOPNOTSUPP)
-                return 0; /* no nftables, no elements */
-        if (r < 0)
-                return fail_firewall(r, ret_error);
-        if (strv_length(active) == 0)
-                r = firewall_remove_table(filter);
+                (void) fail_store(r, store, ret_error);
+        k = netlink_open(NETLINK_NETFILTER, &filter);
+        if (k == -EOPNOTSUPP)
+                return r; /* no nftables, no elements */
+        if (k >= 0)
+                k = tap_any_left(route);
+        if (k == 0)
+                k = firewall_remove_table(filter);
         else
-                for (size_t i = 0; i < n_guests && r >= 0; i++) {
-                        r = firewall_remove(filter, &guests[i]);
-                        if (r == -ENOENT)
-                                r = 0;
+                for (size_t i = 0; i < n_guests && k >= 0; i++) {
+                        k = firewall_remove(filter, &guests[i]);
+                        if (k == -ENOENT)
+                                k = 0;
                 }
-        return r < 0 && r != -EOPNOTSUPP ? fail_firewall(r, ret_error) : 0;
+        if (r < 0 || k >= 0 || k == -EOPNOTSUPP)
+                return r;
+        return fail_firewall(k, ret_error);
 }
 
 int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *ret_index, char **ret_error) {
@@ -246,7 +246,7 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
                 if (tap_is_present(route, altname) == 0) {
                         _cleanup_free_ char *undo_error = NULL;
 
-                        (void) dismiss_guest(store, vm->name, &guest, 1, &undo_error);
+                        (void) dismiss_guest(store, route, vm->name, &guest, 1, &undo_error);
                 }
                 return r;
         }
@@ -282,14 +282,12 @@ int net_vm_down(Store *store, const NetRange *range, const char *vm, char **ret_
         lock = take_lock(ret_error);
         if (lock < 0)
                 return lock;
-        r = store_network_get(store, vm, &index);
-        if (r < 0 && r != -ENOENT)
-                return fail_store(r, store, ret_error);
+        r = store ? store_network_get(store, vm, &index) : -ENOENT;
         /* The TAP may be gone already, or may have had an address of another Network=. */
         if (r >= 0 && range && net_range_address(range, index, &address) >= 0) {
                 r = make_guest(index, address.guest, &guests[n_guests++]);
                 if (r < 0)
                         return fail(r, ret_error, NULL);
         }
-        return dismiss_guest(store, vm, guests, n_guests, ret_error);
+        return dismiss_guest(store, route, vm, guests, n_guests, ret_error);
 }

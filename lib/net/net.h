@@ -20,5 +20,6 @@ typedef struct NetVm {
 int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *ret_index, char **ret_error);
 
 /* Removes TAP and nftables elements, and with the last VM the table. The number stays in the database. Nothing there is fine. Whatever
- * fails, the rest is done; the first error is returned. range NULL, where inferno.conf cannot be read: the address is taken from the TAP. */
+ * fails, the rest is done; the first error is returned. What the TAP itself says is enough: store is NULL where the database, range where
+ * inferno.conf cannot be read. */
 int net_vm_down(Store *store, const NetRange *range, const char *vm, char **ret_error);

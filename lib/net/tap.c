@@ -255,6 +255,23 @@ const TapAddress *tap_find_address(const TapAddress *list, size_t n, const char 
         return n > 0 ? bsearch(&key, list, n, sizeof(*list), compare_addresses) : NULL;
 }
 
+int tap_any_left(Netlink *n) {
+        _cleanup_free_ TapAddress *list = NULL;
+        size_t n_list;
+        int r;
+
+        r = tap_list_addresses(n, &list, &n_list);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_list; i++) {
+                const char *number = startswith(list[i].name, LAYOUT_TAP_PREFIX);
+
+                if (number && *number && number[strspn(number, "0123456789")] == 0)
+                        return 1;
+        }
+        return 0;
+}
+
 /* ---- changing ---- */
 
 /* Sets *ret_error to the sentence (consumed) and returns r. */

@@ -30,6 +30,9 @@ int tap_down(Netlink *n, const char *altname, char ret_name[static IFNAMSIZ], ui
 /* 1: there is a TAP of that alternative name; 0: none; or a negative errno. */
 int tap_is_present(Netlink *n, const char *altname);
 
+/* 1: there is an interface with the name of a TAP of Inferno's, and an address; 0: none; or a negative errno. */
+int tap_any_left(Netlink *n);
+
 /* Name and IPv4 address of each interface that has one, sorted by name. */
 typedef struct TapAddress {
         char name[IFNAMSIZ];

@@ -405,57 +405,93 @@ static int fail_no_vm(Store *s, const char *vm) {
         "  SELECT min(a." column ") + 1 FROM " table " a WHERE a." column " >= ?1"                                      \
         "  AND NOT EXISTS (SELECT 1 FROM " table " b WHERE b." column " = a." column " + 1)) END"
 
-static int vm_assign_uid(Store *s, const char *vm, int64_t first, int64_t count, int64_t *ret) {
-        int64_t uid;
+/* What is handed out to VMs: numbers of which each VM has one for itself, the lowest that is free. */
+typedef struct Allocation {
+        const char *get;                /* the VM's number */
+        const char *lowest_free;        /* from ? on */
+        const char *put, *put_types;    /* of: the VM, the number, the time now */
+        const char *what, *remedy;      /* where all are taken */
+} Allocation;
+
+static const Allocation uids = {
+        .get = "SELECT uid FROM vms WHERE name = ?",
+        .lowest_free = LOWEST_FREE("vms", "uid"),
+        .put = "INSERT INTO vms (name, uid, created_usec) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET uid = excluded.uid",
+        .put_types = "sii",
+        .what = "user ID",
+        .remedy = "Widen UIDRange= in inferno.conf.",
+};
+
+static const Allocation subnets = {
+        .get = "SELECT subnet FROM network_state WHERE vm = ?",
+        .lowest_free = LOWEST_FREE("network_state", "subnet"),
+        .put = "INSERT INTO network_state (vm, subnet) VALUES (?, ?) ON CONFLICT (vm) DO UPDATE SET subnet = excluded.subnet",
+        .put_types = "si",
+        .what = "subnet",
+        .remedy = "Give Network= in inferno.conf a larger range.",
+};
+
+/* The number that the VM has, if it is one of [first, first+count). -ENOENT, without a sentence. */
+static int find_number(Store *s, const Allocation *a, const char *vm, int64_t first, int64_t count, int64_t *ret) {
+        int64_t n;
         int r;
 
-        r = query_int(s, &uid, "SELECT uid FROM vms WHERE name = ?", "s", vm);
-        if (r >= 0 && uid >= first && uid - first < count) {
-                *ret = uid;
-                return 0;
+        r = query_int(s, &n, a->get, "s", vm);
+        if (r < 0)
+                return r;
+        if (n < first || n - first >= count)
+                return -ENOENT;
+        *ret = n;
+        return 0;
+}
+
+/* In a transaction. */
+static int assign_number(Store *s, const Allocation *a, const char *vm, int64_t first, int64_t count, int64_t *ret) {
+        int64_t n;
+        int r;
+
+        r = find_number(s, a, vm, first, count, ret);
+        if (r != -ENOENT)
+                return r;
+        r = query_int(s, &n, a->lowest_free, "i", first);
+        if (r < 0)
+                return r;
+        if (n - first >= count)
+                return sentence(&s->error, -EDQUOT, "No %s is left for VM '%s': all %lld are taken. %s", a->what, vm, (long long) count,
+                                a->remedy);
+        r = run(s, a->put, a->put_types, vm, n, (int64_t) now_usec());
+        if (r < 0)
+                return r;
+        *ret = n;
+        return 0;
+}
+
+static int ensure_number(Store *s, const Allocation *a, const char *vm, int64_t first, int64_t count, unsigned *ret) {
+        int64_t n = 0;
+        int r;
+
+        /* The usual case needs no write lock. */
+        r = find_number(s, a, vm, first, count, &n);
+        if (r == -ENOENT) {
+                r = begin(s);
+                if (r >= 0)
+                        r = end(s, assign_number(s, a, vm, first, count, &n));
         }
-        if (r < 0 && r != -ENOENT)
-                return r;
-        r = query_int(s, &uid, LOWEST_FREE("vms", "uid"), "i", first);
         if (r < 0)
                 return r;
-        if (uid - first >= count)
-                return sentence(&s->error, -EDQUOT,
-                                "No user ID is left for VM '%s': all %lld from %lld on are taken. Widen UIDRange= in inferno.conf.",
-                                vm, (long long) count, (long long) first);
-        r = run(s, "INSERT INTO vms (name, uid, created_usec) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET uid = excluded.uid",
-                "sii", vm, uid, (int64_t) now_usec());
-        if (r < 0)
-                return r;
-        *ret = uid;
+        *ret = (unsigned) n;
         return 0;
 }
 
 int store_vm_ensure(Store *s, const char *vm, unsigned uid_base, unsigned uid_count, unsigned *ret_uid) {
-        int64_t uid;
-        int r;
-
-        /* The usual case needs no write lock. */
-        r = query_int(s, &uid, "SELECT uid FROM vms WHERE name = ?", "s", vm);
-        if (r < 0 && r != -ENOENT)
-                return r;
-        if (r < 0 || uid < uid_base || uid - uid_base >= uid_count) {
-                r = begin(s);
-                if (r < 0)
-                        return r;
-                r = end(s, vm_assign_uid(s, vm, uid_base, uid_count, &uid));
-                if (r < 0)
-                        return r;
-        }
-        *ret_uid = (unsigned) uid;
-        return 0;
+        return ensure_number(s, &uids, vm, uid_base, uid_count, ret_uid);
 }
 
 int store_vm_get_uid(Store *s, const char *vm, unsigned *ret_uid) {
         int64_t uid;
         int r;
 
-        r = query_int(s, &uid, "SELECT uid FROM vms WHERE name = ?", "s", vm);
+        r = query_int(s, &uid, uids.get, "s", vm);
         if (r < 0)
                 return r == -ENOENT ? fail_no_vm(s, vm) : r;
         *ret_uid = (unsigned) uid;
@@ -470,56 +506,15 @@ int store_vm_remove(Store *s, const char *vm) {
         return run(s, "DELETE FROM vms WHERE name = ?", "s", vm);
 }
 
-static int network_assign(Store *s, const char *vm, int64_t subnets, int64_t *ret) {
-        int64_t subnet;
-        int r;
-
-        r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
-        if (r >= 0 && subnet < subnets) {
-                *ret = subnet;
-                return 0;
-        }
-        if (r < 0 && r != -ENOENT)
-                return r;
-        r = query_int(s, &subnet, LOWEST_FREE("network_state", "subnet"), "i", INT64_C(0));
-        if (r < 0)
-                return r;
-        if (subnet >= subnets)
-                return sentence(&s->error, -EDQUOT,
-                                "No subnet is left for VM '%s': all %lld are taken. Give Network= in inferno.conf a larger range.",
-                                vm, (long long) subnets);
-        r = run(s, "INSERT INTO network_state (vm, subnet) VALUES (?, ?) ON CONFLICT (vm) DO UPDATE SET subnet = excluded.subnet",
-                "si", vm, subnet);
-        if (r < 0)
-                return r;
-        *ret = subnet;
-        return 0;
-}
-
-int store_network_ensure(Store *s, const char *vm, unsigned subnets, unsigned *ret_index) {
-        int64_t subnet;
-        int r;
-
-        r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
-        if (r < 0 && r != -ENOENT)
-                return r;
-        if (r < 0 || subnet >= subnets) {
-                r = begin(s);
-                if (r < 0)
-                        return r;
-                r = end(s, network_assign(s, vm, subnets, &subnet));
-                if (r < 0)
-                        return r;
-        }
-        *ret_index = (unsigned) subnet;
-        return 0;
+int store_network_ensure(Store *s, const char *vm, unsigned n_subnets, unsigned *ret_index) {
+        return ensure_number(s, &subnets, vm, 0, n_subnets, ret_index);
 }
 
 int store_network_get(Store *s, const char *vm, unsigned *ret_index) {
         int64_t subnet;
         int r;
 
-        r = query_int(s, &subnet, "SELECT subnet FROM network_state WHERE vm = ?", "s", vm);
+        r = query_int(s, &subnet, subnets.get, "s", vm);
         if (r < 0)
                 return r == -ENOENT ? sentence(&s->error, r, "VM '%s' has no address in the database '%s'.", vm, s->path) : r;
         *ret_index = (unsigned) subnet;

@@ -22,9 +22,9 @@ int store_vm_list(Store *s, char ***ret);
 /* Removes the VM with its versions' and network rows. Absent is fine. */
 int store_vm_remove(Store *s, const char *vm);
 
-/* network_state: the /30 of a VM, 0 <= index < subnets. The row stays while the VM has one, so that the address is stable,
+/* network_state: the /30 of a VM, 0 <= index < n_subnets. The row stays while the VM has one, so that the address is stable,
  * unless there are fewer subnets than its index now; active says that the TAP is up. -ENOENT: the VM has no row. -EDQUOT: none left. */
-int store_network_ensure(Store *s, const char *vm, unsigned subnets, unsigned *ret_index);
+int store_network_ensure(Store *s, const char *vm, unsigned n_subnets, unsigned *ret_index);
 int store_network_get(Store *s, const char *vm, unsigned *ret_index);                  /* -ENOENT */
 int store_network_set_active(Store *s, const char *vm, bool active);
 int store_network_list_active(Store *s, char ***ret_vms);

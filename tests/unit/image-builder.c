@@ -238,14 +238,13 @@ void layout_write_index(TestLayout *l, const char *text) {
 
 void layout_finish(TestLayout *l) {
         _cleanup_free_ char *config = NULL, *manifest = NULL, *index = NULL;
-        char digest[80];
 
         config = strf("{\"architecture\":\"%s\",\"os\":\"linux\",\"config\":%s,\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[%s]}}",
                         oci_architecture(), l->config, l->diff_ids.data ?: "");
-        layout_add_blob(l, config, strlen(config), digest);
+        layout_add_blob(l, config, strlen(config), l->config_digest);
         manifest = strf("{\"schemaVersion\":2,\"mediaType\":\"%s\",\"config\":{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[%s]}",
                         l->docker ? "application/vnd.docker.distribution.manifest.v2+json" : "application/vnd.oci.image.manifest.v1+json",
-                        l->docker ? "application/vnd.docker.container.image.v1+json" : "application/vnd.oci.image.config.v1+json", digest,
+                        l->docker ? "application/vnd.docker.container.image.v1+json" : "application/vnd.oci.image.config.v1+json", l->config_digest,
                         strlen(config), l->layers.data ?: "");
         layout_add_blob(l, manifest, strlen(manifest), l->manifest_digest);
         index = strf("{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"%s\",\"digest\":\"%s\",\"size\":%zu,"

@@ -40,7 +40,7 @@ typedef struct TestLayout {
         StrBuf diff_ids;
         const char *config;             /* value of "config", "{}" */
         bool docker;                    /* media types of schema 2 */
-        char manifest_digest[80];
+        char manifest_digest[80], config_digest[80];
 } TestLayout;
 
 void layout_make(TestLayout *l, const char *dir);

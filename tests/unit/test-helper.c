@@ -78,8 +78,10 @@ static void test_wrong(void **state) {
 static void test_options(void **state) {
         assert_int_equal(CALL("--keep=2", "--force", "prune"), EXIT_BUSY);
         assert_true(forced);
-        assert_int_equal(CALL("up", "web1", "--root=/tmp/r/"), 0);
-        assert_string_equal(layout_root(), "/tmp/r");
+        assert_int_equal(CALL("up", "web1", "--root=/usr/lib/"), 0);
+        assert_string_equal(layout_root(), "/usr/lib");
+        assert_int_equal(CALL("up", "web1", "--root=/nonexistent"), EXIT_NOT_FOUND);
+        assert_string_equal(seen, "");
         layout_set_root(NULL);
         assert_int_equal(CALL("--help"), 0);
         assert_int_equal(CALL("--version"), 0);

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -204,7 +205,29 @@ static void test_shared_and_removed(void **state) {
         assert_ok(mkdir_parents_at(AT_FDCWD, blobs, 0700));
 }
 
-/* What a power cut may leave: a row, and a file that is empty, cut off or all zeros, or none. It is built again. */
+static void rewrite(char *text, const char *from, const char *to) {
+        char *p = strstr(text, from);
+
+        assert_non_null(p);
+        assert_int_equal(strlen(from), strlen(to));
+        memcpy(p, to, strlen(to));
+}
+
+/* Changes one byte of a file in its middle. */
+static void flip(const char *path) {
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+        struct stat st;
+        char c;
+
+        assert_ok(fd);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_int_equal(pread(fd, &c, 1, st.st_size / 2), 1);
+        c ^= 1;
+        assert_int_equal(pwrite(fd, &c, 1, st.st_size / 2), 1);
+}
+
+/* What a power cut may leave: a row, and a file that is empty, cut off or all zeros, or none; and one that somebody wrote to. It is built
+ * again. */
 static void test_damaged_file(void **state) {
         _cleanup_image_config_ ImageConfig c = {};
         Fixture *f = *state;
@@ -214,12 +237,15 @@ static void test_damaged_file(void **state) {
         make_simple(f);
         assert_ensured(f, PULL_MISSING, &c);
         assert_int_equal(stat(c.rootfs_path, &st), 0);
-        for (unsigned i = 0; i < 4; i++) {
+        for (unsigned i = 0; i < 5; i++) {
                 _cleanup_image_config_ ImageConfig d = {};
                 ImageConfig e;
 
-                assert_int_equal(unlink(c.rootfs_path), 0);
-                if (i > 0) {
+                if (i == 4)
+                        flip(c.rootfs_path);
+                else
+                        assert_int_equal(unlink(c.rootfs_path), 0);
+                if (i > 0 && i < 4) {
                         _cleanup_close_ int fd = open(c.rootfs_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
                         assert_int_equal(ftruncate(fd, i == 1 ? 0 : i == 2 ? st.st_size - 4096 : st.st_size), 0);
@@ -232,10 +258,60 @@ static void test_damaged_file(void **state) {
                         assert_string_equal(dump, "/ d 755 0:0 0 n2\nhello f 644 0:0 0 n1 \"world\"\n");
                 }
         }
-        /* The configuration likewise. */
+        /* The configuration likewise; an "Env" of the same length is another one. */
         other = strf("%s/var/lib/inferno/images/oci/blobs/sha256", f->dir);
-        assert_ok(remove_tree_at(AT_FDCWD, other));
-        assert_ensured(f, PULL_MISSING, NULL);
+        for (unsigned i = 0; i < 4; i++) {
+                _cleanup_free_ char *blob = strf("%s/%s", other, digest_hex(f->layout.config_digest)), *text = NULL;
+                _cleanup_image_config_ ImageConfig d = {};
+                ImageConfig e;
+                size_t n;
+
+                assert_ok(read_file_at(AT_FDCWD, blob, MIB(1), &text, &n));
+                if (i == 0)
+                        assert_ok(remove_tree_at(AT_FDCWD, other));
+                else if (i == 1)
+                        assert_int_equal(truncate(blob, 0), 0);
+                else if (i == 2)
+                        flip(blob);
+                else {
+                        rewrite(text, "A=b", "A=c");
+                        assert_ok(write_file_atomic_at(AT_FDCWD, blob, text, n, 0444, 0));
+                }
+                assert_error(image_config_load(f->store, f->reference, &e, NULL), ENOENT);
+                assert_ensured(f, PULL_MISSING, &d);
+                assert_string_equal(d.env[0], "A=b");
+        }
+}
+
+/* A row that does not fit what it names counts for nothing. */
+static void test_damaged_row(void **state) {
+        static const char *const wrong[] = {
+                "rootfs = '../../../../etc/passwd'", "rootfs = 'x.squashfs'", "rootfs = ''", "size = size + 4096", "size = 0", "size = -1",
+                "manifest_digest = 'sha256:x'", "manifest_digest = replace(manifest_digest, substr(manifest_digest, 8), printf('%064d', 0))",
+                "config_digest = ''", "config_digest = manifest_digest",
+        };
+        Fixture *f = *state;
+        _cleanup_free_ char *path = layout_path(LAYOUT_DATABASE);
+        _cleanup_image_config_ ImageConfig c = {};
+
+        make_simple(f);
+        assert_ensured(f, PULL_MISSING, &c);
+        for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+                _cleanup_free_ char *sql = strf("UPDATE images SET %s", wrong[i]);
+                _cleanup_image_config_ ImageConfig d = {};
+                ImageConfig e;
+                sqlite3 *db;
+
+                assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+                assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+                assert_int_equal(sqlite3_changes(db), 1);
+                sqlite3_close(db);
+                assert_true(image_config_load(f->store, f->reference, &e, NULL) < 0);
+                assert_ensured(f, PULL_MISSING, &d);
+                assert_string_equal(d.manifest_digest, c.manifest_digest);
+                assert_string_equal(d.rootfs_path, c.rootfs_path);
+                assert_string_equal(d.cmd[0], "/hello");
+        }
 }
 
 static void *ensure_thread(void *userdata) {
@@ -341,14 +417,6 @@ static void test_nested_index(void **state) {
         assert_string_equal(c.manifest_digest, f->layout.manifest_digest);
 }
 
-static void rewrite(Fixture *f, char *text, const char *from, const char *to) {
-        char *p = strstr(text, from);
-
-        assert_non_null(p);
-        assert_int_equal(strlen(from), strlen(to));
-        memcpy(p, to, strlen(to));
-}
-
 static void test_wrong_images(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *none = strf("oci:%s/none", f->dir);
@@ -439,7 +507,7 @@ static void test_other_platform(void **state) {
                 layout_write_index(&f->layout, index);
                 assert_refused(f, EOPNOTSUPP, i == 0 ? "it is for linux/mips" : "it is for plan9/");
                 if (i == 0)
-                        rewrite(f, text, "\"os\":\"linux\"", "\"os\":\"plan9\"");
+                        rewrite(text, "\"os\":\"linux\"", "\"os\":\"plan9\"");
         }
 }
 
@@ -449,6 +517,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_always, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_shared_and_removed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_damaged_file, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_damaged_row, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_formats, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_layers, set_up, tear_down),

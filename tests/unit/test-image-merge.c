@@ -41,6 +41,7 @@ static int build_tars(StrBuf *tars, size_t n, uint64_t entries_max, uint64_t siz
                 r = squash_write(t, layers, n, size_max, fd, &size, &error);
         }
         if (r >= 0) {
+                assert_ok(squash_seal(fd));
                 assert_ok(squash_check(fd, size));
                 if (ret_dump)
                         *ret_dump = squash_dump(path);
@@ -523,10 +524,15 @@ static void test_squash_check(void **state) {
         assert_int_equal(st.st_size % 4096, 0);
         assert_ok(squash_check(fd, (uint64_t) st.st_size));
         assert_error(squash_check(fd, (uint64_t) st.st_size + 4096), EUCLEAN);
-        /* As a power cut leaves it: long enough, and all zeros. */
+        /* Somebody has written to it. */
+        assert_int_equal(pwrite(fd, "x", 1, st.st_size - 1), 1);
+        assert_error(squash_check(fd, (uint64_t) st.st_size), EUCLEAN);
+        /* As a power cut may leave it: long enough, and all zeros. */
         assert_int_equal(ftruncate(fd, 0), 0);
+        assert_ok(squash_seal(fd));
         assert_error(squash_check(fd, (uint64_t) st.st_size), EUCLEAN);
         assert_int_equal(ftruncate(fd, st.st_size), 0);
+        assert_ok(squash_seal(fd));
         assert_error(squash_check(fd, (uint64_t) st.st_size), EUCLEAN);
 }
 
