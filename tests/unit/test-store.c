@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -192,6 +193,81 @@ static void execute(const char *sql) {
         assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
         sqlite3_close(db);
+}
+
+/* All columns of all tables as text, and the schema's version. */
+static char *describe_schema(int *ret_version) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_DATABASE);
+        _cleanup_strbuf_ StrBuf b = {};
+        char *text = NULL;
+        sqlite3_stmt *st;
+        sqlite3 *db;
+
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, "SELECT m.type, m.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk, x.user_version, a.application_id "
+                                                "FROM sqlite_schema m, pragma_user_version x, pragma_application_id a LEFT JOIN pragma_table_info(m.name) c "
+                                                "ORDER BY 1, 2, 3", -1, &st, NULL), SQLITE_OK);
+        while (sqlite3_step(st) == SQLITE_ROW) {
+                for (int i = 0; i < sqlite3_column_count(st); i++)
+                        strbuf_addf(&b, "%s ", (const char *) sqlite3_column_text(st, i) ?: "-");
+                strbuf_adds(&b, "\n");
+                *ret_version = sqlite3_column_int(st, 7);
+        }
+        sqlite3_finalize(st);
+        sqlite3_close(db);
+        assert_ok(strbuf_finish(&b, &text, NULL));
+        return text;
+}
+
+/* A database of each schema that there ever was becomes what a new one is, with what it held. */
+static void test_migrations(void **state) {
+        _cleanup_free_ char *fresh = NULL, *dir = layout_path(LAYOUT_STATE_DIR);
+        int version = 0;
+
+        store_free(must_open());
+        fresh = describe_schema(&version);
+        assert_true(version > 0);
+        for (int i = 1; i <= version; i++) {
+                _cleanup_free_ char *dump = strf("%s/tests/golden/store/schema-%d.sql", getenv("INFERNO_SOURCE") ?: ".", i), *sql = NULL, *after = NULL;
+                _cleanup_(store_freep) Store *s = NULL;
+                _cleanup_store_image_ StoreImage image = {};
+                _cleanup_strv_ char **names = NULL;
+                StoreVersion v;
+                unsigned n;
+                int found = 0;
+
+                if (read_file_at(AT_FDCWD, dump, MIB(1), &sql, NULL) < 0)
+                        fail_msg("schema %d has no %s: put a dump of a database of that schema there", i, dump);
+                assert_ok(remove_tree_at(AT_FDCWD, dir));
+                assert_ok(mkdir_parents_at(AT_FDCWD, dir, 0711));
+                execute(sql);
+                s = must_open();
+                after = describe_schema(&found);
+                assert_string_equal(after, fresh);
+
+                assert_ok(store_vm_get_uid(s, "web1", &n));
+                assert_int_equal(n, 5000);
+                assert_ok(store_vm_list(s, &names));
+                assert_int_equal(strv_length(names), 2);
+                assert_ok(store_network_get(s, "web1", &n));
+                assert_int_equal(n, 3);
+                names = strv_free(names);
+                assert_ok(store_network_list_active(s, &names));
+                assert_int_equal(strv_length(names), 1);
+                assert_ok(store_version_find(s, "web1", DIGEST_A, &v));
+                assert_string_equal(v.ulid, "01ARZ3NDEKTSV4RRFFQ69G5FAV");
+                assert_ok(store_image_get(s, "docker://docker.io/library/nginx:latest", &image));
+                assert_string_equal(image.rootfs, DIGEST_A ".squashfs");
+                assert_int_equal(image.size, 4096);
+
+                /* The rules hold, too: a number is free again only when its VM is gone. */
+                assert_ok(store_network_ensure(s, "db", 10, &n));
+                assert_int_equal(n, 0);
+                assert_ok(store_vm_remove(s, "web1"));
+                assert_error(store_version_find(s, "web1", DIGEST_A, &v), ENOENT);
+                assert_ok(store_vm_ensure(s, "other", 5000, 10, &n));
+                assert_int_equal(n, 5000);
+        }
 }
 
 static void assert_refused(int error, const char *part) {
@@ -402,7 +478,7 @@ static void test_waits(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_newer),
+                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_migrations), TEST(test_newer),
                 TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_killed), TEST(test_waits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
