@@ -64,23 +64,29 @@ struct GuestLink {
         int status_fd;
         sd_event_source *status_readable;
         bool status_taken;
+        bool status_said;               /* something, status_last the last: */
+        GuestState status_last;
         char status_buf[WIRE_STATUS_LINE_MAX + 1];
         size_t status_size;
         bool status_skipping;           /* the rest of a line that was too long */
         unsigned n_bad_lines;
 };
 
-static void guest_link_refuse(GuestLink *l, unsigned port, int fd_consume) {
+/* Whatever the guest does to be refused, the journal is not to be filled with it. */
+static void guest_link_refused(GuestLink *l, unsigned port, const char *reason) {
         uint64_t now = now_usec();
 
-        safe_close(fd_consume);
         l->n_refused++;
         if (l->refused_told_usec > 0 && now < l->refused_told_usec + REFUSED_NOTICE_INTERVAL_USEC)
                 return;
-        log_warning("Refused %u more connections from the guest, the last to vsock port %u: those of its init are there already.",
-                    l->n_refused, port);
+        log_warning("Refused %u more connections from the guest, the last to vsock port %u: %s.", l->n_refused, port, reason);
         l->n_refused = 0;
         l->refused_told_usec = now;
+}
+
+static void guest_link_refuse(GuestLink *l, unsigned port, int fd_consume) {
+        safe_close(fd_consume);
+        guest_link_refused(l, port, "those of its init are there already");
 }
 
 /* --- status --- */
@@ -104,8 +110,13 @@ static void status_line(GuestLink *l, const char *line, size_t n) {
 
         if (status_line_parse(line, n, &s, error) < 0)
                 status_bad_line(l, error);
-        else
+        else if (l->status_said && s.state <= l->status_last)
+                status_bad_line(l, "it has said so, or what comes after it, before");
+        else {
+                l->status_said = true;
+                l->status_last = s.state;
                 l->o.on_status(&s, l->o.userdata);
+        }
 }
 
 static int on_status_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -239,7 +250,7 @@ static int on_header_readable(sd_event_source *source, int fd, uint32_t revents,
         else
                 which = N_STREAMS;
         if (which == N_STREAMS || l->streams[which]) {
-                log_warning("Refused a stream from the guest: it is %s.", which == N_STREAMS ? "neither stdout nor stderr" : "there twice");
+                guest_link_refused(l, l->o.stream_port, which == N_STREAMS ? "it is neither stdout nor stderr" : "it is there twice");
                 slot_give_up(s);
                 l->o.on_end(l->o.userdata);
                 return 0;
@@ -313,7 +324,6 @@ static int on_acceptable(sd_event_source *source, int fd, uint32_t revents, void
 static int listener_open(Listener *li, GuestLink *l, unsigned port, void (*take)(GuestLink *, int)) {
         struct sockaddr_un sa = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -EBADF;
-        int r;
 
         li->link = l;
         li->port = port;
@@ -335,11 +345,9 @@ static int listener_open(Listener *li, GuestLink *l, unsigned port, void (*take)
         li->fd = TAKE_FD(fd);
         if (listen(li->fd, SOMAXCONN) < 0)
                 return negative_errno();
-        r = sd_event_add_io(l->event, &li->acceptable, li->fd, EPOLLIN, on_acceptable, li);
-        if (r < 0)
-                return r;
-        /* The VMM may be waiting in connect(2): before everything else. */
-        return sd_event_source_set_priority(li->acceptable, SD_EVENT_PRIORITY_IMPORTANT);
+        /* No more urgent than the rest: sd-event takes sources of one priority in turns, so that a guest which connects without end
+         * holds up nothing else. */
+        return sd_event_add_io(l->event, &li->acceptable, li->fd, EPOLLIN, on_acceptable, li);
 }
 
 int guest_link_new(sd_event *event, Journal *journal, const GuestLinkOptions *options, GuestLink **ret) {

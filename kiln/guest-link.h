@@ -15,6 +15,7 @@ typedef struct GuestLinkOptions {
         const char *uds_path;           /* the VMM's; ours are "<it>_<port>" */
         unsigned stream_port, status_port;
         const JournalSource *stdout_source, *stderr_source;
+        /* Each state at most once, and in their order. */
         void (*on_status)(const StatusLine *line, void *userdata);
         /* A stream or the status connection has ended, and all that came on it has been dealt with. */
         void (*on_end)(void *userdata);

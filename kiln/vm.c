@@ -463,32 +463,23 @@ static void vm_guest_started(Vm *vm, unsigned pid) {
         log_info("The workload runs as pid %u of the guest, %s after the start.", pid, format_seconds(now_usec() - since));
         if (vm->state == VM_STOPPING_SIGNAL)    /* asked to stop while it was being set up */
                 vm_send_signal(vm);
-        else
+        else if (vm->state < VM_RUNNING)        /* what is ending goes on to end */
                 vm_enter(vm, VM_RUNNING);
 }
 
 static void on_guest_status(const StatusLine *line, void *userdata) {
         Vm *vm = userdata;
 
-        if (vm->facts.exited) {
-                log_warning("The guest says more after its workload has ended, not listening.");
-                return;
-        }
+        vm->facts.booted = true;
         switch (line->state) {
         case GUEST_BOOTED:
-                vm->facts.booted = true;
                 if (vm->state == VM_STARTING)
                         vm_enter(vm, VM_BOOTED);
                 break;
         case GUEST_STARTED:
-                vm->facts.booted = true;
-                if (vm->facts.started)
-                        log_warning("The guest says for the second time that its workload runs.");
-                else
-                        vm_guest_started(vm, line->pid);
+                vm_guest_started(vm, line->pid);
                 break;
         case GUEST_EXITED:
-                vm->facts.booted = true;
                 vm->facts.exited = true;
                 vm->facts.status = *line;
                 if (vm->state < VM_FINISHING)

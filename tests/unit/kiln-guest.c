@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/http.h"
+#include "base/sanitizer.h"
 #include "base/str.h"
 #include "kiln-guest.h"
 
@@ -380,6 +383,143 @@ static int play_only_garbage(Guest *g) {
         return FAILED;
 }
 
+/* What is right in itself, and said once too often. */
+static int play_repeats(Guest *g) {
+        boot_and_start(g);
+        for (int i = 0; i < 100000; i++)
+                if (send(g->status, "{\"state\":\"booted\"}\n", 19, MSG_NOSIGNAL) < 0)
+                        return 0;
+        return FAILED;
+}
+
+/* The number behind a name in /proc/PID/status of kiln. */
+static unsigned long kiln_status(const char *name) {
+        char path[64], text[8192];
+        const char *at;
+        ssize_t n;
+        int fd;
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int) getppid());
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        if (n < 0)
+                fail(path);
+        close(fd);
+        text[n] = 0;
+        at = strstr(text, name);
+        if (!at)
+                fail(name);
+        return strtoul(at + strlen(name), NULL, 10);
+}
+
+static unsigned kiln_fds(void) {
+        char path[64];
+        unsigned n = 0;
+        DIR *d;
+
+        snprintf(path, sizeof(path), "/proc/%d/fd", (int) getppid());
+        d = opendir(path);
+        if (!d)
+                fail(path);
+        while (readdir(d))
+                n++;
+        closedir(d);
+        return n;
+}
+
+/* 2,000 connections at once, each with something of its own, and none of them read by who made it. */
+static int play_flood(Guest *g) {
+        enum { N = 2000 };
+        static const struct rlimit files = { N + 100, N + 100 };
+        static const char *const texts[] = {
+                "{\"state\":\"exited\",\"exit_code\":0}\n", "stdout\nforged\n", "", "std", "POST / HTTP/1.1\r\nContent-Length: 1099511627776\r\n\r\n",
+        };
+        _cleanup_free_ char *endless = malloc(MIB(1));
+        unsigned long before, after;
+        unsigned n_fds;
+        static int fds[N];
+
+        if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+                fail("limits");
+        memset(endless, 'x', MIB(1));
+        boot_and_start(g);
+        if (!serve_until(g, &g->n_infos, 1, 5000))
+                return FAILED;
+        n_fds = kiln_fds();
+        before = kiln_status("RssAnon:");
+        for (int round = 0; round < 3; round++) {
+                for (int i = 0; i < N; i++) {
+                        const char *text = texts[i / 2 % (int) ELEMENTSOF(texts)];
+
+                        fds[i] = connect_port(i % 2 ? 10000 : 10001);
+                        (void) send(fds[i], text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+                        (void) send(fds[i], endless, MIB(1), MSG_NOSIGNAL | MSG_DONTWAIT);
+                }
+                /* One that is refused has not been put aside for later. */
+                for (int i = 0; i < N; i++) {
+                        wait_closed(fds[i], "one of the flood was taken");
+                        close(fds[i]);
+                }
+        }
+        if (kiln_fds() > n_fds + 2) {
+                fprintf(stderr, "guest: kiln had %u descriptors open and has %u\n", n_fds, kiln_fds());
+                return FAILED;
+        }
+        after = kiln_status("RssAnon:");
+#ifndef BUILT_WITH_ASAN                 /* which keeps what was freed */
+        if (after > before + 256) {
+                fprintf(stderr, "guest: kiln had %lu kB and has %lu kB\n", before, after);
+                return FAILED;
+        }
+#endif
+        return finish(g, 42, 0, "", 0, 0);
+}
+
+/* An API that does everything but answer; last it does. */
+static int play_rude_api(Guest *g) {
+        static const struct {
+                const char *text;
+                bool endless;           /* the last byte without end */
+        } answers[] = {
+                { "OK 1073741824\nHTTP/1.1 200 OK\r\nX: x", true },           /* a header */
+                { "OK 1073741824\nHTTP/1.1 200 OK\r\n\r\nx", true },         /* a body */
+                { "OK 1073741824\nHTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n{}", false },
+                { "OK 1073741824\nHTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}", false },
+                { "OK 1073741824\nHTTP/1.1 200 OK\r\nContent-Le", false },    /* half of it: the time passes */
+                { "OK 1073741824\n\n", true },
+                { "O", true },                                               /* not even connected */
+                { "", false },
+        };
+        unsigned long before;
+
+        boot_and_start(g);
+        if (!serve_until(g, &g->n_infos, 1, 5000))
+                return FAILED;
+        before = kiln_status("RssAnon:");
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                _cleanup_close_ int fd = accept4(g->vsock, NULL, NULL, SOCK_CLOEXEC);
+                const char *text = answers[i].text;
+                char block[4096], sink[1024];
+                size_t sent = 0;
+
+                if (fd < 0)
+                        fail("accept");
+                put(fd, text);
+                memset(block, *text ? text[strlen(text) - 1] : 0, sizeof(block));
+                while (answers[i].endless && send(fd, block, sizeof(block), MSG_NOSIGNAL) > 0)
+                        if ((sent += sizeof(block)) > MIB(16))
+                                fail("an endless answer is read to no end");
+                while (read(fd, sink, sizeof(sink)) > 0)        /* its request, until it gives up */
+                        ;
+        }
+        if (kiln_status("RssAnon:") > before + MIB(4) / 1024)
+                fail("kiln's memory");
+        g->n_pings = 0;
+        if (!serve_until(g, &g->n_pings, 2, 5000))
+                return FAILED;
+        return finish(g, 0, 0, "", 0, 0);
+}
+
 static int play_never_answers(Guest *g) {
         unsigned never = 0;
 
@@ -436,6 +576,19 @@ static int play_needs_cad(Guest *g) {
         if (!serve_until(g, &g->n_cads, 1, 5000) || g->n_signals != 1)
                 return FAILED;
         return finish(g, 137, SIGKILL, "", 0, 0);
+}
+
+/* Its workload runs only when it is to be killed already. */
+static int play_starts_too_late(Guest *g) {
+        unsigned never = 0;
+
+        boot(g);
+        put(g->out, "up\n");
+        if (!serve_until(g, &g->n_cads, 1, 5000))
+                return FAILED;
+        put(g->status, "{\"state\":\"started\",\"pid\":87}\n");
+        (void) serve_until(g, &never, 1, 20000);
+        return FAILED;
 }
 
 /* Says that all is over, and stays. */
@@ -506,12 +659,16 @@ static const struct {
         { "wrong-streams", play_wrong_streams },
         { "garbage-status", play_garbage_status },
         { "only-garbage", play_only_garbage },
+        { "repeats", play_repeats },
+        { "flood", play_flood },
+        { "rude-api", play_rude_api },
         { "never-answers", play_never_answers },
         { "answers", play_answers },
         { "obeys", play_obeys },
         { "obeys-late", play_obeys_late },
         { "stopped-in-setup", play_stopped_in_setup },
         { "needs-cad", play_needs_cad },
+        { "starts-too-late", play_starts_too_late },
         { "stays", play_stays },
         { "needs-kill", play_needs_kill },
         { "never-boots", play_never_boots },

@@ -526,8 +526,13 @@ static void test_connections(void **state) {
         assert_in_range(life_count(&l, "kiln", "more connections from the guest", LOG_WARNING), 1, 3);
         life_end(&l, 5, "exited");
 
+        life_of(&l, "flood", 42);
+        assert_int_equal(life_count(&l, "stdout", "", -1), 0);
+        assert_in_range(life_count(&l, "kiln", "more connections from the guest", LOG_WARNING), 1, 10);
+        life_end(&l, 42, "exited");
+
         life_of(&l, "wrong-streams", 0);
-        assert_int_equal(life_count(&l, "kiln", "Refused a stream from the guest", LOG_WARNING), 2);
+        assert_int_equal(life_count(&l, "kiln", "Refused 1 more connections from the guest, the last to vsock port 10000: it is neither", LOG_WARNING), 1);
         assert_int_equal(life_count(&l, "stdout", "x", LOG_INFO), 1);
         life_end(&l, 0, "exited");
 }
@@ -538,6 +543,10 @@ static void test_status_garbage(void **state) {
         life_of(&l, "garbage-status", 4);
         assert_int_equal(life_count(&l, "kiln", "The guest's status is not understood", LOG_WARNING), 4);
         life_end(&l, 4, "exited");
+
+        life_of(&l, "repeats", EXIT_GUEST_LOST);
+        assert_int_equal(life_count(&l, "kiln", "The guest's status is not understood: it has said so", LOG_WARNING), 16);
+        life_end(&l, EXIT_GUEST_LOST, "guest-lost");
 
         life_of(&l, "only-garbage", EXIT_GUEST_LOST);
         assert_int_equal(life_count(&l, "kiln", "The guest's status is not understood", LOG_WARNING), 16);
@@ -556,6 +565,13 @@ static void test_watchdog(void **state) {
                 if (strstr(*s, "WATCHDOG=1"))
                         n++;
         assert_in_range(n, 4, 8);
+        life_end(&l, 0, "exited");
+
+        life_prepare(&l, "rude-api");
+        l.watchdog_usec = 400 * USEC_PER_MSEC;
+        life_start(&l);
+        assert_int_equal(life_go_on(&l, NULL), 0);
+        assert_int_equal(life_count(&l, "kiln", "The guest answers again", LOG_INFO), 1);
         life_end(&l, 0, "exited");
 
         /* One that does not answer: it is not fed, and systemd's SIGABRT ends it. */
@@ -638,6 +654,16 @@ static void test_stop_by_force(void **state) {
         assert_ok(kill(l.pid, SIGTERM));
         assert_int_equal(life_go_on(&l, NULL), 137);
         assert_int_equal(life_count(&l, "kiln", "The guest has not powered off 5 s after the end of its workload, killing ember", LOG_WARNING), 1);
+        life_end(&l, 137, "stop-timeout");
+
+        life_prepare(&l, "starts-too-late");
+        l.config->stop_timeout_usec = 500 * USEC_PER_MSEC;
+        life_start(&l);
+        assert_int_equal(life_go_on(&l, "STATUS=The guest has booted"), 0);
+        assert_ok(kill(l.pid, SIGTERM));
+        assert_int_equal(life_go_on(&l, NULL), 137);
+        assert_false(life_notified(&l, "READY=1"));
+        assert_int_equal(life_count(&l, "kiln", "has not ended 5 s after Ctrl-Alt-Del, killing ember", LOG_WARNING), 1);
         life_end(&l, 137, "stop-timeout");
 
         life_prepare(&l, "needs-kill");
