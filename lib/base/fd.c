@@ -198,8 +198,13 @@ int symlink_atomic_at(const char *target, int dir_fd, const char *path) {
 }
 
 int mkdir_parents_at(int dir_fd, const char *path, mode_t mode) {
-        _cleanup_free_ char *copy = strdup(path);
+        _cleanup_free_ char *copy = NULL;
+        struct stat there;
 
+        /* As nearly always, for the price of one call. */
+        if (fstatat(dir_fd, path, &there, 0) >= 0 && S_ISDIR(there.st_mode))
+                return 0;
+        copy = strdup(path);
         if (!copy)
                 return -ENOMEM;
         for (char *p = copy;;) {
