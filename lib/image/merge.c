@@ -2,6 +2,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
@@ -14,6 +15,7 @@ enum {
         XATTR_LIST_SIZE_MAX = 65536,    /* of all names of a file */
         DEVICE_MAJOR_MAX = (1 << 12) - 1,       /* what squashfs and Linux' dev_t have room for */
         DEVICE_MINOR_MAX = (1 << 20) - 1,
+        TAR_BLOCK = 512,
 };
 
 #define FILE_SIZE_MAX GIB(128)          /* libsquashfs puts the list of blocks on the stack: 4 MiB of it */
@@ -40,7 +42,7 @@ static bool is_charset_warning(struct archive *a, int status) {
 /* A symlink, the first entry that libarchive sees. Its tar reader (3.6) takes the target of a link for absent where no link
  * in the archive so far had one of at most 100 bytes in its header proper; Go's writer leaves that empty where the target is no ASCII. */
 static const char *primer(void) {
-        static char header[512] = "primer";
+        static char header[TAR_BLOCK] = "primer";
         unsigned sum = 0;
 
         if (header[156])
@@ -62,13 +64,18 @@ static la_ssize_t give(struct archive *a, void *userdata, const void **ret) {
         switch (m->n_given++) {
         case 0:
                 *ret = primer();
-                return 512;
+                return TAR_BLOCK;
         case 1:
                 *ret = m->data;
                 return (la_ssize_t) m->size;
         default:
                 return 0;
         }
+}
+
+/* Where in our data libarchive's count of bytes is. */
+static uint64_t data_position(int64_t of_archive) {
+        return of_archive > TAR_BLOCK ? (uint64_t) of_archive - TAR_BLOCK : 0;
 }
 
 static int archive_failure(struct archive *a, char **ret_error) {
@@ -89,6 +96,9 @@ static int take_xattrs(Merge *m, TreeInode *inode, char **ret_error) {
         const void *value;
         size_t n;
 
+        /* star and bsdtar have ACLs in records of their own. */
+        if (archive_entry_acl_types(m->entry) != 0)
+                tree_stats(m->tree)->n_dropped_xattrs++;
         (void) archive_entry_xattr_reset(m->entry);
         while (archive_entry_xattr_next(m->entry, &name, &value, &n) == ARCHIVE_OK) {
                 char q[IMAGE_QUOTE_MAX];
@@ -247,17 +257,79 @@ static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
         return 0;
 }
 
+/* A record of an extended header, "LENGTH KEY=VALUE\n". What libarchive takes of a name with a NUL in it is what stands before that. */
+static bool record_is_cut(const uint8_t *record, size_t n) {
+        static const char *const keys[] = { "path=", "linkpath=", "GNU.sparse.name=" };
+        const uint8_t *key = memchr(record, ' ', n);
+
+        if (!key)
+                return false;
+        key++;
+        n -= (size_t) (key - record);
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (n > strlen(keys[i]) && memcmp(key, keys[i], strlen(keys[i])) == 0)
+                        return memchr(key, 0, n);
+        return false;
+}
+
+/* What libarchive reads in a way of its own in the extended headers of an entry, so that it would be another entry for other readers: those
+ * refuse it, too. It has found them well-formed otherwise. */
+static int check_extended_headers(Merge *m, char **ret_error) {
+        uint64_t at = data_position(archive_read_header_position(m->archive));
+
+        while (at < m->size && m->size - at > TAR_BLOCK) {
+                const uint8_t *h = m->data + at, *body = h + TAR_BLOCK;
+                char size_text[13] = {};
+                uint64_t size;
+
+                if (!memchr("xXgALK", h[156], 6))
+                        break;
+                memcpy(size_text, h + 124, 12);
+                size = strtoull(size_text, NULL, 8);
+                if ((h[124] & 0x80) || size > m->size - at - TAR_BLOCK)
+                        return image_error(ret_error, -EBADMSG, "an extended header of a strange size");
+                at += TAR_BLOCK + (size + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+                if (h[156] != 'x' && h[156] != 'X')
+                        continue;
+                while (size > 0) {
+                        uint64_t n = 0;
+
+                        for (uint64_t i = 0; i < size && n <= size && body[i] >= '0' && body[i] <= '9'; i++)
+                                n = n * 10 + (uint64_t) (body[i] - '0');
+                        if (n == 0 || n > size)
+                                break;
+                        if (record_is_cut(body, n))
+                                return image_error(ret_error, -EBADMSG, "a name with a NUL in it");
+                        body += n;
+                        size -= n;
+                }
+        }
+        return 0;
+}
+
+/* An archive ends with two blocks of zeros, or where its data does. Behind a single one some readers go on, some stop, some refuse. */
+static int check_end(Merge *m, char **ret_error) {
+        uint64_t end = data_position(archive_filter_bytes(m->archive, 0));
+
+        if (end - data_position(archive_read_header_position(m->archive)) == TAR_BLOCK && m->size - end >= TAR_BLOCK)
+                return image_error(ret_error, -EBADMSG, "broken tar archive: a block of zeros in the middle");
+        return 0;
+}
+
 static int take_entry(Merge *m, const char *path, char **ret_error) {
         const char *target = archive_entry_hardlink(m->entry);
         TreeInode *inode = NULL;
         int r;
 
-        if (target) {
-                /* Readers disagree on whether the bytes behind such a header are its content or the next header. */
-                if (archive_entry_size(m->entry) > 0)
-                        return image_error(ret_error, -EBADMSG, "a hard link with content of its own");
+        r = check_extended_headers(m, ret_error);
+        if (r < 0)
+                return r;
+        /* Readers disagree on whether the bytes behind such a header are its content or the next header. */
+        if ((target || archive_entry_filetype(m->entry) != AE_IFREG) && archive_entry_size(m->entry) > 0)
+                return image_error(ret_error, -EBADMSG, target ? "a hard link with content of its own" :
+                                                                 "has content, but is no regular file");
+        if (target)
                 return tree_add_link(m->tree, path, target, ret_error);
-        }
         r = take_inode(m, &inode, ret_error);
         if (r < 0)
                 return r;
@@ -286,7 +358,7 @@ int merge_layer(Tree *t, unsigned layer, const void *data, size_t size, uint64_t
                 int status = archive_read_next_header(a, &m.entry);
 
                 if (status == ARCHIVE_EOF)
-                        return 0;
+                        return check_end(&m, ret_error);
                 if (status != ARCHIVE_OK && !is_charset_warning(a, status)) {
                         r = archive_failure(a, ret_error);
                         return r == -ENOMEM ? r : image_error_prefix(ret_error, r, "entry %" PRIu64, n);

@@ -11,7 +11,8 @@ enum {
         ARENA_BLOCK = 256 * 1024,
         BUCKETS_MIN = 1024,
         REST_MAX = 64 * 1024,           /* of a path while symlinks in it are being followed */
-        STEPS_PER_ENTRY = 256,          /* components looked up, on the average over all entries */
+        STEPS_PER_ENTRY = 256,          /* components looked up and nodes looked at, on the average over all entries */
+        BYTES_PER_STEP = 16,            /* of a path that is copied while symlinks in it are being followed */
 };
 
 #define MEMORY_BASE MIB(64)
@@ -268,6 +269,16 @@ static int count_entry(Tree *t, char **ret_error) {
         return 0;
 }
 
+/* An image bounds its entries, not how long it takes to place one: whatever is not proportional to the size of a layer goes by here. */
+static int take_steps(Tree *t, uint64_t n, char **ret_error) {
+        t->steps += n;
+        if (t->steps > t->steps_max)
+                return image_error(ret_error, -EFBIG,
+                                "the paths, symlinks and whiteouts of the image take too many steps to follow "
+                                "(ImageEntriesMax= bounds them)");
+        return 0;
+}
+
 static void touch(Tree *t, TreeNode *node) {
         /* A touched node's ancestors are touched. */
         for (; node && node->touched != t->layer; node = node->parent)
@@ -298,10 +309,9 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
                 }
                 if (n == 0)
                         break;
-                if (++t->steps > t->steps_max)
-                        return image_error(ret_error, -EFBIG,
-                                        "the paths and symlinks of the image take too many steps to follow "
-                                        "(ImageEntriesMax= bounds them)");
+                r = take_steps(t, 1, ret_error);
+                if (r < 0)
+                        return r;
                 for (k = 0; k < n && path[k] != '/'; k++)
                         ;
                 if (k == 1 && path[0] == '.')
@@ -347,6 +357,11 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
                         m = asprintf(&longer, "%s/%.*s", child->inode->target, (int) n, path);
                         if (m < 0)
                                 return -ENOMEM;
+                        r = take_steps(t, (uint64_t) m / BYTES_PER_STEP, ret_error);
+                        if (r < 0) {
+                                free(longer);
+                                return r;
+                        }
                         free(rest);
                         rest = longer;
                         path = rest;
@@ -371,8 +386,14 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
 
 enum { SPLIT_SKIP = 1 };
 
+/* The bookkeeping of aufs in the top directory: every name with this prefix but the one that image-spec has taken from it. */
+static bool is_of_aufs(const char *name, size_t n) {
+        return n >= strlen(WHITEOUT_AUFS) && memcmp(name, WHITEOUT_AUFS, strlen(WHITEOUT_AUFS)) == 0 &&
+               !(n == strlen(WHITEOUT_OPAQUE) && memcmp(name, WHITEOUT_OPAQUE, n) == 0);
+}
+
 /* Checks a path of an entry and finds its last component: path[0 … *ret_parent) is what stands before. The root has no last component.
- * SPLIT_SKIP: bookkeeping of aufs in the top directory, which is no part of the image. */
+ * SPLIT_SKIP: bookkeeping of aufs, which is no part of the image. */
 static int split(const char *path, size_t *ret_parent, const char **ret_name, size_t *ret_n, char **ret_error) {
         const char *name = path;
         size_t n = 0, n_components = 0;
@@ -389,7 +410,7 @@ static int split(const char *path, size_t *ret_parent, const char **ret_name, si
                 if (k > TREE_NAME_MAX)
                         return image_error(ret_error, -EBADMSG, "has a component of more than %d bytes", TREE_NAME_MAX);
                 if (k > 0 && !(k == 1 && p[0] == '.')) {
-                        if (n_components == 1 && strncmp(name, WHITEOUT_AUFS, strlen(WHITEOUT_AUFS)) == 0)
+                        if (n_components == 1 && is_of_aufs(name, n))
                                 return SPLIT_SKIP;
                         if (n > 0 && strncmp(name, WHITEOUT_PREFIX, strlen(WHITEOUT_PREFIX)) == 0)
                                 return image_error(ret_error, -EBADMSG, "stands below a whiteout");
@@ -399,8 +420,7 @@ static int split(const char *path, size_t *ret_parent, const char **ret_name, si
                 }
                 p += k + strspn(p + k, "/");
         }
-        if (n_components == 1 && strncmp(name, WHITEOUT_AUFS, strlen(WHITEOUT_AUFS)) == 0 &&
-            !(n == strlen(WHITEOUT_OPAQUE) && strncmp(name, WHITEOUT_OPAQUE, n) == 0))
+        if (n_components == 1 && is_of_aufs(name, n))
                 return SPLIT_SKIP;
         *ret_parent = (size_t) (name - path);
         *ret_name = name;
@@ -413,6 +433,9 @@ static int split(const char *path, size_t *ret_parent, const char **ret_name, si
 static int hide_lower(Tree *t, TreeNode *node, bool keep_itself, char **ret_error) {
         int r;
 
+        r = take_steps(t, 1, ret_error);
+        if (r < 0)
+                return r;
         if (!keep_itself && node->touched != t->layer) {
                 remove_node(t, node);
                 return 0;

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "image/digest.h"
+#include "image/error.h"
 #include "image/merge.h"
 #include "image/squash.h"
 #include "image/tree.h"
@@ -151,6 +152,9 @@ static void test_whiteouts(void **state) {
         assert_refused(BUILD(LAYER(FILE("a/.wh.", ""))), EBADMSG, "entry \"a/.wh.\": a whiteout without a name");
         assert_refused(BUILD(base, LAYER(FILE("a/.wh...", ""))), EBADMSG, "whiteout of \".\" or \"..\"");
         assert_refused(BUILD(LAYER(FILE(".wh.a/b", ""))), EBADMSG, "stands below a whiteout");
+        assert_refused(BUILD(LAYER(FILE(".wh..wh..opq/b", ""))), EBADMSG, "stands below a whiteout");
+        assert_refused(BUILD(LAYER(FILE(".wh..", ""))), EBADMSG, "whiteout of \".\" or \"..\"");
+        assert_refused(BUILD(LAYER(DIR(".wh./"))), EBADMSG, "a whiteout without a name");
 }
 
 static void test_opaque(void **state) {
@@ -417,6 +421,110 @@ static void test_hostile(void **state) {
         assert_refused(BUILD(LAYER({ .name = "x", .pax = "GNU.sparse.map=0,1,20,1\nGNU.sparse.size=10", .content = "ab" })), EBADMSG, "sparse map");
 }
 
+/* Headers that other readers take for something else. */
+static void test_readers_disagree(void **state) {
+        _cleanup_strbuf_ StrBuf tar = {}, pax = {};
+        char *dump = NULL;
+
+        tar_add_pax_record(&pax, "path", "etc/passwd\0.txt", 15);
+        tar_add_header(&tar, 'x', "pax", pax.size);
+        tar_add_padded(&tar, pax.data, pax.size);
+        tar_add_header(&tar, '0', "a", 0);
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 10, MIB(1), "image", &dump);
+        assert_refused(dump, EBADMSG, "entry \"etc/passwd\": a name with a NUL in it");
+
+        strbuf_done(&tar);
+        for (unsigned i = 0; i < 2; i++) {
+                strbuf_done(&pax);
+                tar_add_pax_record(&pax, "path", i == 0 ? "b" : "c", 1);
+                tar_add_header(&tar, 'x', "pax", pax.size);
+                tar_add_padded(&tar, pax.data, pax.size);
+        }
+        tar_add_header(&tar, '0', "a", 0);
+        (void) build_tars(&tar, 1, 10, MIB(1), "image", &dump);
+        assert_refused(dump, EBADMSG, "entry 1: broken tar archive");
+
+        /* A file's content behind what has none. */
+        assert_refused(BUILD(LAYER({ .name = "d/", .content = "1" })), EBADMSG, "entry \"d/\": has content, but is no regular file");
+        assert_refused(BUILD(LAYER({ .name = "d", .type = '5', .pax = "size=512" }, FILE("smuggled", "1"))), EBADMSG, "entry \"d\": has content");
+        assert_refused(BUILD(LAYER({ .name = "s", .type = '2', .link = "x", .pax = "size=512" }, FILE("smuggled", "1"))), EBADMSG, "entry \"s\": has content");
+
+        /* One block of zeros, and then more entries. */
+        strbuf_done(&tar);
+        tar_add(&tar, &(TarEntry) { .name = "a" });
+        tar_end(&tar);
+        tar.size -= 512;
+        tar_add(&tar, &(TarEntry) { .name = "b" });
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 10, MIB(1), "image", &dump);
+        assert_refused(dump, EBADMSG, "a block of zeros in the middle");
+        /* Also where there was nothing before it. */
+        memset(tar.data, 0, 512);
+        (void) build_tars(&tar, 1, 10, MIB(1), "image", &dump);
+        assert_image(dump, "/ d 755 0:0 0 n2\n");
+        dump = NULL;
+        memmove(tar.data, tar.data + 512, tar.size - 512);
+        tar.size -= 512;
+        (void) build_tars(&tar, 1, 10, MIB(1), "image", &dump);
+        assert_refused(dump, EBADMSG, "a block of zeros in the middle");
+        /* It may be all that is left of the end. */
+        tar.size = 512;
+        assert_ok(build_tars(&tar, 1, 10, MIB(1), "image", &dump));
+        free(dump);
+}
+
+static void test_odd_tars(void **state) {
+        _cleanup_strbuf_ StrBuf tar = {};
+        char header[512] = "old/", name[452], q[IMAGE_QUOTE_MAX], directory_name[201], directory_q[IMAGE_QUOTE_MAX], *dump = NULL;
+        unsigned sum = 0;
+
+        /* Before POSIX: no magic, a directory by its slash. */
+        memcpy(header + 100, "0000751\0000000012\0000000013\00000000000000\00000000000007", 48);
+        memset(header + 148, ' ', 8);
+        for (size_t i = 0; i < sizeof(header); i++)
+                sum += (unsigned char) header[i];
+        (void) snprintf(header + 148, 8, "%06o", sum);
+        strbuf_add(&tar, header, sizeof(header));
+        /* GNU's long names and targets, by headers of their own; what POSIX does not know is a file; headers for all that follow say nothing here. */
+        memset(name, 'n', 200);
+        name[200] = '/';
+        memset(name + 201, 'm', 250);
+        name[451] = 0;
+        tar_add_header(&tar, 'g', "pax_global_header", 0);
+        tar_add_header(&tar, 'L', "././@LongLink", 452);
+        tar_add_padded(&tar, name, 452);
+        tar_add_header(&tar, '0', "cut", 0);
+        tar_add_header(&tar, 'K', "././@LongLink", 452);
+        tar_add_padded(&tar, name, 452);
+        tar_add_header(&tar, '2', "l", 0);
+        tar_add_header(&tar, 'K', "././@LongLink", 452);
+        tar_add_padded(&tar, name, 452);
+        tar_add_header(&tar, '1', "h", 0);
+        tar_add(&tar, &(TarEntry) { .name = "seven", .type = '7', .content = "7" });
+        tar_add(&tar, &(TarEntry) { .name = "own", .type = 'Z', .content = "z" });
+        /* The header's size is zero, the record's counts. */
+        tar_add(&tar, &(TarEntry) { .name = "size", .pax = "size=4", .content = "four", .size_field = "00000000000" });
+        /* However paths are written. */
+        tar_add(&tar, &(TarEntry) { .name = "a//b/./c" });
+        tar_add(&tar, &(TarEntry) { .name = "//./abs" });
+        tar_add(&tar, &(TarEntry) { .name = "dir///", .type = '5' });
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 100, MIB(1), "image", &dump);
+        {
+                _cleanup_free_ char *expected = NULL;
+
+                memcpy(directory_name, name, 200);
+                directory_name[200] = 0;
+                expected = strf("/ d 755 0:0 0 n6\na d 755 0:0 0 n3\na/b d 755 0:0 0 n2\na/b/c f 644 0:0 0 n1 \"\"\nabs f 644 0:0 0 n1 \"\"\n"
+                                "dir d 755 0:0 0 n2\nh f 644 0:0 0 n2 \"\"\nl l 777 0:0 0 n1 -> %s\n%s d 755 0:0 0 n2\n%s f 644 0:0 0 n2 \"\"\n"
+                                "old d 751 10:11 7 n2\nown f 644 0:0 0 n1 \"z\"\nseven f 644 0:0 0 n1 \"7\"\nsize f 644 0:0 0 n1 \"four\"\n",
+                                image_quote(name, q), image_quote(directory_name, directory_q), q);
+
+                assert_image(dump, expected);
+        }
+}
+
 static void test_broken_archives(void **state) {
         _cleanup_strbuf_ StrBuf tar = {};
         char *dump = NULL;
@@ -536,6 +644,44 @@ static void test_squash_check(void **state) {
         assert_error(squash_check(fd, (uint64_t) st.st_size), EUCLEAN);
 }
 
+/* Many markers over many entries, and long ways through symlinks: what each costs is bounded, not only how many there are. */
+static void test_work_is_bounded(void **state) {
+        _cleanup_strbuf_ StrBuf tar = {};
+        char *dump = NULL, name[32], target[4001];
+
+        for (unsigned i = 0; i < 4000; i++) {
+                (void) snprintf(name, sizeof(name), "d/%u", i);
+                tar_add(&tar, &(TarEntry) { .name = name });
+        }
+        for (unsigned i = 0; i < 1000; i++)
+                tar_add(&tar, &(TarEntry) { .name = "d/.wh..wh..opq" });
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 6000, MIB(1), "image", &dump);
+        assert_refused(dump, EFBIG, "steps to follow (ImageEntriesMax=");
+        assert_ok(build_tars(&tar, 1, 100000, MIB(1), "image", &dump));
+        free(dump);
+        dump = NULL;
+
+        strbuf_done(&tar);
+        memset(target, '/', 4000);
+        target[4000] = 0;
+        memcpy(target + 3999, "s", 1);
+        tar_add(&tar, &(TarEntry) { .name = "s", .type = '2', .link = "t" });
+        tar_add(&tar, &(TarEntry) { .name = "t", .type = '5' });
+        for (unsigned i = 0; i < 39; i++) {
+                (void) snprintf(name, sizeof(name), "l%02u", i);
+                (void) snprintf(target + 3997, 4, i == 0 ? "s" : "l%02u", i - 1);
+                tar_add(&tar, &(TarEntry) { .name = name, .type = '2', .link = target });
+        }
+        for (unsigned i = 0; i < 200; i++)
+                tar_add(&tar, &(TarEntry) { .name = "l38/x" });
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 1000, MIB(1), "image", &dump);
+        assert_refused(dump, EFBIG, "steps to follow");
+        assert_ok(build_tars(&tar, 1, 10000, MIB(1), "image", &dump));
+        free(dump);
+}
+
 static int set_up(void **state) {
         return mkdtemp(directory) ? 0 : -1;
 }
@@ -561,9 +707,12 @@ int main(void) {
                 cmocka_unit_test(test_content),
                 cmocka_unit_test(test_sparse),
                 cmocka_unit_test(test_hostile),
+                cmocka_unit_test(test_readers_disagree),
+                cmocka_unit_test(test_odd_tars),
                 cmocka_unit_test(test_broken_archives),
                 cmocka_unit_test(test_limits),
                 cmocka_unit_test(test_step_limit),
+                cmocka_unit_test(test_work_is_bounded),
                 cmocka_unit_test(test_reproducible),
                 cmocka_unit_test(test_squash_check),
         };
