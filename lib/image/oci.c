@@ -49,6 +49,10 @@ bool oci_media_type_is_docker(const char *media_type) {
         return streq_ptr(media_type, DOCKER_MANIFEST) || streq_ptr(media_type, DOCKER_INDEX);
 }
 
+static bool is_manifest_type(const char *media_type) {
+        return streq(media_type, OCI_MANIFEST) || streq(media_type, DOCKER_MANIFEST);
+}
+
 static void descriptor_done(OciDescriptor *d) {
         free(d->media_type);
         free(d->digest);
@@ -243,8 +247,7 @@ int oci_document_parse(const void *data, size_t n, OciDocument *ret, char **ret_
         r = json_read_object(j, d.is_index ? index_fields : manifest_fields, JSON_ALLOW_UNKNOWN, &d, error);
         if (r < 0)
                 return r == -ENOMEM ? r : image_error(ret_error, -EBADMSG, "%s", error);
-        if (d.media_type && (d.is_index ? !oci_media_type_is_index(d.media_type) :
-                                          !streq(d.media_type, OCI_MANIFEST) && !streq(d.media_type, DOCKER_MANIFEST))) {
+        if (d.media_type && (d.is_index ? !oci_media_type_is_index(d.media_type) : !is_manifest_type(d.media_type))) {
                 char q[IMAGE_QUOTE_MAX];
 
                 return image_error(ret_error, -EBADMSG, "\"mediaType\" is \"%s\", which its content is not",
@@ -338,6 +341,9 @@ int oci_index_select(const OciDocument *d, const char *architecture, const char 
                 const OciDescriptor *m = d->manifests + i;
                 unsigned rank = UINT16_MAX + 1;         /* says nothing about itself: good where nothing better is there */
 
+                /* Of a type that is not known here is no error: image-index.md. */
+                if (!oci_media_type_is_index(m->media_type) && !is_manifest_type(m->media_type))
+                        continue;
                 if (ref_name && !streq_ptr(m->ref_name, ref_name))
                         continue;
                 if (m->os || m->architecture) {

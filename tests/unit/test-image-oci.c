@@ -209,6 +209,8 @@ static void test_index(void **state) {
         assert_selects(INDEX(ENTRY(D1, "")), "amd64", NULL, D1);
         assert_selects(INDEX(ENTRY(D1, "") "," ENTRY(D2, PLATFORM("linux", "amd64"))), "amd64", NULL, D2);
         assert_selects(INDEX(ENTRY(D1, NAMED("a")) "," ENTRY(D2, NAMED("b"))), "amd64", "b", D2);
+        /* Entries of unknown types are no images. */
+        assert_selects(INDEX("{\"mediaType\":\"application/xml\",\"digest\":\"" D1 "\",\"size\":1}," ENTRY(D2, "")), "amd64", NULL, D2);
         assert_selects(INDEX(ENTRY(D1, NAMED("a")) "," ENTRY(D1, NAMED("b"))), "amd64", NULL, D1);
 
         assert_error(select_from(INDEX(ENTRY(D1, NAMED("a")) "," ENTRY(D2, NAMED("b"))), "amd64", NULL, digest), EBADMSG);
