@@ -205,6 +205,10 @@ static int get(Work *w, PullPolicy policy, char **ret_error) {
         if (r < 0)
                 return r;
 
+        r = work_remember_blobs(w, ret_error);
+        if (r < 0)
+                return r;
+
         from_store = row.reference && policy != PULL_ALWAYS && work_fetch_from_store(w, &row) >= 0;
         if (!from_store && policy == PULL_NEVER)
                 return image_error(ret_error, -ENOENT,
@@ -266,6 +270,9 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
                                 return r;
                 }
                 r = get(w, policy, ret_error);
+                /* Of an image that is refused nothing stays; one that could not be got may come in pieces. */
+                if (r < 0)
+                        work_undo(w, r != -EBADMSG && r != -EOPNOTSUPP && r != -EFBIG);
         }
         if (r == -ENOSPC || r == -EDQUOT)
                 (void) image_error_suffix(ret_error, r, "; make room below %s", w->images_path);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Forgetting an image, and what only it needed. */
+/* Forgetting an image, or an attempt to get one, and what only that needed. */
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -87,6 +87,47 @@ static int sweep_scratch(Work *w) {
         return r < 0 ? r : sweep(fd, keep_rootfs, keep);
 }
 
+int work_remember_blobs(Work *w, char **ret_error) {
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *de;
+        int r;
+
+        r = dir_open_at(w->blobs_fd, ".", 0, &d);
+        while (r >= 0 && (r = dir_next(d, &de)) > 0) {
+                _cleanup_free_ char *digest = strf("sha256:%s", de->d_name);
+
+                r = digest ? strv_extend(&w->blobs_before, digest) : -ENOMEM;
+        }
+        if (r < 0)
+                return image_error_errno(ret_error, r, "cannot read the folder %s/oci/blobs", w->images_path);
+        w->blobs_remembered = true;
+        return 0;
+}
+
+void work_undo(Work *w, bool resumable) {
+        _cleanup_free_ char *lock = NULL, *manifest_lock = NULL;
+        bool has_reference = false, has_manifest = false;
+        StoreImage *images = NULL;
+        size_t n_images = 0;
+        int r = 0;
+
+        if (w->store_lock_fd < 0 || flock(w->store_lock_fd, LOCK_EX | LOCK_NB) < 0 ||
+                        store_image_list(w->store, &images, &n_images) < 0)
+                return;
+        for (size_t i = 0; i < n_images && r >= 0; i++) {
+                has_reference |= streq(images[i].reference, w->reference);
+                has_manifest |= streq(images[i].manifest_digest, w->manifest_digest);
+                r = add_needed(w, images + i, &w->blobs_before);
+        }
+        images_free(images, n_images);
+        if (r >= 0 && w->blobs_remembered && !resumable)
+                (void) sweep(w->blobs_fd, keep_blob, w->blobs_before);
+        if (r >= 0 && !has_reference && work_reference_lock_name(w, &lock) >= 0)
+                (void) unlinkat(w->locks_fd, lock, 0);
+        if (r >= 0 && !has_manifest && work_manifest_lock_name(w->manifest_digest, &manifest_lock) >= 0)
+                (void) unlinkat(w->locks_fd, manifest_lock, 0);
+}
+
 int image_remove(Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error) {
         _cleanup_strv_ char **blobs = NULL, **files = NULL;
         _cleanup_store_image_ StoreImage row = {};
@@ -108,8 +149,10 @@ int image_remove(Store *store, const char *reference, ImageNotify notify, void *
         if (r < 0)
                 return image_error_prefix(ret_error, r, "Image \"%s\"", reference);
         r = store_image_get(store, w.reference, &row);
-        if (r == -ENOENT)
+        if (r == -ENOENT) {
+                work_undo(&w, true);
                 return image_error(ret_error, r, "Image \"%s\" is not in the store.", reference);
+        }
         /* The row first: from here on nobody takes the file for an image. */
         if (r >= 0)
                 r = store_image_remove(store, w.reference);

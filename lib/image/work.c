@@ -13,6 +13,7 @@
 void work_done(Work *w) {
         free(w->reference);
         free(w->images_path);
+        strv_free(w->blobs_before);
         free(w->scratch);
         free(w->auth_file);
         if (w->layers_fd != w->blobs_fd)

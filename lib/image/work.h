@@ -27,6 +27,8 @@ typedef struct Work {
         OciDocument manifest;
         OciConfig config;
 
+        char **blobs_before;            /* digests */
+        bool blobs_remembered;
         char *scratch;                  /* folder of skopeo's that is being filled */
         char *auth_file;                /* the site's, with layout_root() */
 } Work;
@@ -61,6 +63,12 @@ int work_read_document(int dir_fd, const char *digest, char **ret, size_t *ret_n
 int work_put_document(Work *w, const char *digest, const void *data, size_t n, char **ret_error);
 /* Whether all layers are in the store, by name and size. What has the name but not the size goes, so that skopeo does not take it for the blob. */
 bool work_have_layers(Work *w, const OciDocument *manifest);
+
+/* What blobs the store has, for work_undo(). With the store's lock held. */
+int work_remember_blobs(Work *w, char **ret_error);
+/* After a failure, with the reference's lock held: what only this attempt has needed goes, where it does not help the next one (`resumable`).
+ * Not while others get images, who may need it, too: then it goes with the next image that is removed. */
+void work_undo(Work *w, bool resumable);
 
 /* Gets manifest, configuration and layers from where the reference says. */
 int work_fetch(Work *w, char **ret_error);

@@ -92,9 +92,27 @@ static void assert_ensured(Fixture *f, PullPolicy policy, ImageConfig *ret) {
         assert_ok(r);
 }
 
+/* All files of the store but its own lock, with their sizes and times. */
+static char *list_store(const Fixture *f) {
+        _cleanup_free_ char *command = strf("cd %s && [ ! -e var/lib/inferno/images ] || find var/lib/inferno/images -type f ! -path '*/lock/store' "
+                                            "-printf '%%P %%s %%T@\\n' | sort", f->dir);
+        _cleanup_free_ char *line = NULL;
+        _cleanup_strbuf_ StrBuf b = {};
+        FILE *p = popen(command, "re");
+        size_t room = 0;
+        char *text;
+
+        assert_non_null(p);
+        while (getline(&line, &room, p) > 0)
+                strbuf_adds(&b, line);
+        assert_int_equal(pclose(p), 0);
+        assert_ok(strbuf_finish(&b, &text, NULL));
+        return text;
+}
+
 static void assert_refused(Fixture *f, int expected, const char *words) {
+        _cleanup_free_ char *before = list_store(f), *after = NULL;
         int r = ensure(f, f->reference, PULL_MISSING, NULL);
-        _cleanup_free_ char *files = strf("%s/var/lib/inferno/images/rootfs", f->dir);
         StoreImage row;
 
         if (!f->error || !strstr(f->error, words))
@@ -102,10 +120,10 @@ static void assert_refused(Fixture *f, int expected, const char *words) {
         assert_int_equal(r, -expected);
         assert_non_null(strstr(f->error, words));
         assert_non_null(strstr(f->error, f->reference));
-        /* Nothing that counts, and no half-made file, is left. */
+        /* The store is as before. */
         assert_error(store_image_get(f->store, f->reference, &row), ENOENT);
-        if (access(files, F_OK) >= 0)
-                assert_int_equal(rmdir(files), 0);
+        after = list_store(f);
+        assert_string_equal(after, before);
 }
 
 static const TarEntry hello[] = { { .name = "hello", .content = "world" }, {} };
@@ -429,6 +447,9 @@ static void test_wrong_images(void **state) {
         layout_write_index(&f->layout, "{\"schemaVersion\":2,\"manifests\":[]}");
         assert_refused(f, ENOENT, "has no image for linux/");
         layout_write_index(&f->layout, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x\",\"digest\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",\"size\":3}]}");
+        assert_refused(f, ENOENT, "has no image for linux/");
+        layout_write_index(&f->layout, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
+                                       "\"digest\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",\"size\":3}]}");
         assert_refused(f, ENOENT, "cannot read the manifest");
 
         /* A manifest, and a configuration, other than their names say. */
@@ -492,6 +513,29 @@ static void test_wrong_layers(void **state) {
         assert_ensured(f, PULL_MISSING, NULL);
 }
 
+/* What is refused takes nothing with it that was there before, or that others need. */
+static void test_refused_beside_others(void **state) {
+        _cleanup_free_ char *good = NULL, *before = NULL, *after = NULL;
+        Fixture *f = *state;
+
+        make_simple(f);
+        good = strf("%s:latest", f->reference);
+        assert_ok(ensure(f, good, PULL_MISSING, NULL));
+        layout_add_entries(&f->layout, (const TarEntry[]) { { .name = "../x" }, {} });
+        layout_finish(&f->layout);
+        assert_refused(f, EBADMSG, "layer 2 of 2");
+
+        before = list_store(f);
+        assert_error(ensure(f, good, PULL_ALWAYS, NULL), EBADMSG);
+        after = list_store(f);
+        assert_string_equal(after, before);
+        assert_ok(ensure(f, good, PULL_NEVER, NULL));
+        assert_error(image_remove(f->store, f->reference, NULL, NULL, &f->error), ENOENT);
+        free(after);
+        after = list_store(f);
+        assert_string_equal(after, before);
+}
+
 static void test_other_platform(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *text = strdup("{\"architecture\":\"mips\",\"os\":\"linux\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}"), *manifest = NULL, *index = NULL;
@@ -524,6 +568,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_nested_index, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_wrong_images, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_wrong_layers, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_refused_beside_others, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_platform, set_up, tear_down),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
