@@ -3,7 +3,7 @@
 /* systemd.generator(7): all definitions to unit files. Reads definitions and inferno.conf, and nothing else: no /var, no IPC, no
  * network, for it runs before they are there. */
 
-#include "generator/unit-files.h"
+#include "unitfiles/unit-files.h"
 
 /* Called with the files of one VM, whether its definition is good or not. */
 typedef int (*GeneratorSink)(void *userdata, const UnitFiles *files);

@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "generator/generator.h"
 #include "layout/layout.h"
+#include "unitfiles/unit-writer.h"
 
 static const char usage[] =
         "Usage: inferno-generator [--root=DIR] NORMAL-DIR [EARLY-DIR LATE-DIR]\n"
@@ -28,8 +29,9 @@ static int write_files(void *userdata, const UnitFiles *files) {
         return unit_writer_write(userdata, files);
 }
 
-/* What was put in place for VMs without a reload would override what we have just written. systemd says who
- * calls; by hand the generator leaves the directories of the running system alone. */
+/* What was put in place for VMs without a reload would override what we write. Before the definitions are listed, so that what is put in
+ * place meanwhile, for one that is too new for us, stays. systemd says who calls; by hand the generator leaves the directories of the
+ * running system alone. */
 static void remove_copies(void) {
         const char *scope = getenv("SYSTEMD_SCOPE");
         _cleanup_close_ int fd = -EBADF;
@@ -38,7 +40,7 @@ static void remove_copies(void) {
 
         if (!streq_ptr(scope, "system"))
                 return;
-        dir = layout_path("/run/systemd/system");
+        dir = layout_path(LAYOUT_RUNTIME_UNIT_DIR);
         fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
         if (fd < 0)
                 return;
@@ -69,11 +71,11 @@ static int run(const char *dir, bool dry_run) {
                 if (r < 0)
                         return exit_code_from_errno(log_error_errno(r, "Cannot open the directory \"%s\": %m", dir));
         }
+        if (!dry_run)
+                remove_copies();
         r = generator_run(dry_run ? print_files : write_files, writer, &problems);
         if (r < 0)
                 return exit_code_from_errno(r);
-        if (!dry_run)
-                remove_copies();
         /* Units were made for the wrong ones too: as a generator we have done what we could. */
         if (dry_run && fflush(stdout) != 0)
                 return log_error_errno(errno, "Cannot write to standard output: %m"), EXIT_CANNOT_WRITE;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "helpers/context.h"
+#include "helpers/loaded-units.h"
 #include "helpers/program.h"
 #include "image/image.h"
 
@@ -96,6 +97,9 @@ static int run_ensure(const char *vm) {
         r = context_open(&c);
         if (r == 0)
                 r = helper_load_definition(&c, vm);
+        if (r != 0)
+                return r;
+        r = loaded_units_check(c.definition, &c.site);
         if (r != 0)
                 return r;
         r = get(&c, c.definition->image, c.definition->pull);

@@ -90,8 +90,10 @@ int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verb
                         log_error("'%s' needs one more word: %s. See --help.", v->name, v->argument);
                         return EXIT_USAGE;
                 }
-                if (argument && is_vm(v->argument) && !vm_name_is_valid(argument))
-                        return -wrong_usage("Not a valid name of a VM:", argument);
+                if (argument && is_vm(v->argument) && !vm_name_is_valid(argument)) {
+                        log_error("\"%.100s\" is no name of a VM: " VM_NAME_WANTED ".", argument);
+                        return EXIT_USAGE;
+                }
                 r = v->run(argument);
                 return r < 0 ? exit_code_from_errno(r) : r;
         }

@@ -215,10 +215,15 @@ const char *signal_to_string(int signo) {
 }
 
 bool vm_name_is_valid(const char *s) {
+        static const char *const suffixes[] = { ".service", ".socket", ".target", ".device", ".mount", ".automount", ".swap", ".timer", ".path", ".slice",
+                                                ".scope" };
         size_t n = strlen(s);
 
         if (n < 1 || n > 63 || !isalnum((unsigned char) s[0]) || streq(s, "kiln"))
                 return false;
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++)
+                if (endswith(s, suffixes[i]))
+                        return false;
         for (; *s; s++)
                 if (!isalnum((unsigned char) *s) && !strchr("_.-", *s))
                         return false;

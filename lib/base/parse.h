@@ -20,8 +20,12 @@ int parse_mode(const char *s, unsigned *ret);
 int parse_signal(const char *s);
 /* "SIGTERM" for 15; "SIGRTMIN+n" for real-time ones; NULL where there is none. The result is static, per call site good until the next call. */
 const char *signal_to_string(int signo);
-/* Names of VMs: [A-Za-z0-9][A-Za-z0-9_.-]{0,62}, but not "kiln": the directory of that name below vms/ is the jailer's. */
+/* Names of VMs: [A-Za-z0-9][A-Za-z0-9_.-]{0,62}. Not "kiln", since the directory of that name below vms/ is the jailer's; and none that ends in
+ * the suffix of a unit, for "inferno@web.service" is the unit of VM "web". */
 bool vm_name_is_valid(const char *s);
+/* What messages say of a name that is none. */
+#define VM_NAME_WANTED "wanted are a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most, without a unit's suffix such as " \
+                       "\".service\"; \"kiln\" is taken"
 /* RFC 1123: labels of letters, digits and inner hyphens, 64 bytes in all at most (HOST_NAME_MAX). */
 bool hostname_is_valid(const char *s);
 /* Environment variable names as POSIX has them, any case: [A-Za-z_][A-Za-z0-9_]*. */

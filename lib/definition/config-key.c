@@ -356,7 +356,7 @@ int config_parse_vmm(const char *value, void *field, const char **ret_reason) {
 
 int config_parse_tenant(const char *value, void *field, const char **ret_reason) {
         if (!vm_name_is_valid(value))
-                return wrong(ret_reason, "wanted is a name as VMs have: a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most");
+                return wrong(ret_reason, "this is no name as VMs have: " VM_NAME_WANTED);
         return free_and_strdup(field, value);
 }
 

@@ -49,8 +49,8 @@ static int add_entry(DefinitionSet *s, size_t dir, const struct dirent *de, Defi
                 /* A mask of such a name hides a problem on purpose. */
                 if (search_is_mask(&s->search, dir, file))
                         return 0;
-                return problems_add(errors, "%s%s/%.100s: This is no name of a VM: wanted are a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most.",
-                                    layout_root(), s->search.dirs[dir], file);
+                return problems_add(errors, "%s%s/%.100s: \"%.100s\" is no name of a VM: " VM_NAME_WANTED ".", layout_root(), s->search.dirs[dir],
+                                    file, name);
         }
         slot = GREEDY_APPEND(s->entries, s->n);
         if (!slot)

@@ -303,7 +303,7 @@ int definition_load(const char *name, const SiteConfig *site, Definition **ret, 
         int r;
 
         if (!vm_name_is_valid(name))
-                return problems_add(errors, "\"%.100s\" is no name of a VM: wanted are a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most.", name);
+                return problems_add(errors, "\"%.100s\" is no name of a VM: " VM_NAME_WANTED ".", name);
         r = search_open(layout_definition_dirs, &search, errors);
         if (r != 0)
                 return r == SEARCH_INCOMPLETE ? -EINVAL : r;

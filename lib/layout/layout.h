@@ -66,6 +66,7 @@ char *layout_unit_name(const char *vm);                         /* inferno@<vm>.
 char *layout_slice_name(const char *tenant, const char *vm);    /* inferno-<tenant>-<vm>.slice */
 #define LAYOUT_TEMPLATE_UNIT "inferno@.service"
 #define LAYOUT_TARGET_UNIT "inferno.target"
+#define LAYOUT_RUNTIME_UNIT_DIR "/run/systemd/system"           /* read before the generator's, and without a reload */
 
 /* Network. The TAP's name from the number of the /30 (0 … 2^18-1): "inf0" … ; the alternative name "tap_inferno_<vm>". */
 char *layout_tap_name(unsigned subnet_index);

@@ -6,8 +6,8 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "definition/definition.h"
-#include "generator/unit-files.h"
 #include "layout/layout.h"
+#include "unitfiles/unit-files.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

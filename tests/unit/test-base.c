@@ -82,6 +82,14 @@ static void test_names(void **state) {
         assert_false(vm_name_is_valid("a/b"));
         assert_false(vm_name_is_valid("%i"));
         assert_false(vm_name_is_valid("\xc3\xa4"));
+        assert_false(vm_name_is_valid("."));
+        assert_false(vm_name_is_valid("a b"));
+        assert_false(vm_name_is_valid("a\\x2db"));
+        assert_false(vm_name_is_valid("a\n"));
+        assert_false(vm_name_is_valid("web1.service"));
+        assert_false(vm_name_is_valid("web1.automount"));
+        assert_true(vm_name_is_valid("web1.servicex"));
+        assert_true(vm_name_is_valid("service"));
         memset(name, 'a', sizeof(name));
         name[63] = 0;
         assert_true(vm_name_is_valid(name));

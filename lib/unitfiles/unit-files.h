@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* The unit files of one VM: what is particular to it beside the template inferno@.service. Pure: nothing is read or written but
- * by unit_files_write(). */
+/* The unit files of one VM: what is particular to it beside the template inferno@.service. Pure: nothing is read or written. */
 
 #include "definition/definition.h"
 
@@ -19,9 +18,12 @@ typedef struct UnitFile {
         UnitFileFlags flags;
 } UnitFile;
 
+enum { UNIT_FILES_DIGEST_SIZE = 17 };   /* 64 bits in hexadecimal */
+
 typedef struct UnitFiles {
         UnitFile *items;
         size_t n;
+        char digest[UNIT_FILES_DIGEST_SIZE];    /* of the drop-in and slice that unit_files_add() has added last */
 } UnitFiles;
 
 void unit_files_done(UnitFiles *f);
@@ -42,14 +44,17 @@ int unit_files_add_install(UnitFiles *f, const Definition *d);
  * inferno.target, since a VM must not be missing without a word. */
 int unit_files_add_broken(UnitFiles *f, const Definition *d);
 
-/* Writes the files of many VMs into a directory: as few objects as can be, for making those is what a generator costs. A slice whose content
- * has been written before becomes a hard link to the other, a drop-in's directory a symbolic link to the other's directory.
- * What is there already is replaced as a whole, so that two who write the same do not disturb each other. */
-typedef struct UnitWriter UnitWriter;
-int unit_writer_new(const char *dir, UnitWriter **ret);
-UnitWriter *unit_writer_free(UnitWriter *w);
-DEFINE_TRIVIAL_CLEANUP_FUNC(UnitWriter *, unit_writer_free)
-int unit_writer_write(UnitWriter *w, const UnitFiles *f);
+/* What of a definition has reached systemd, as the unit's own processes find it in $INFERNO_UNITS: a digest that the drop-in sets, or the
+ * template's word where no drop-in was loaded. */
+#define UNIT_FILES_VARIABLE "INFERNO_UNITS"
+#define UNIT_FILES_TEMPLATE "template"
 
-/* Removes the units of all VMs that unit_writer_write() has put into dir_fd: for a directory that systemd looks into before the generator's. */
-int unit_files_remove(int dir_fd);
+typedef enum UnitsLoaded {
+        UNITS_CURRENT,
+        UNITS_OLDER,            /* those of the definition as it was, or of another inferno.conf */
+        UNITS_WITHOUT_LIMITS,   /* the template alone, which does what this definition says, but for the limits of a slice */
+        UNITS_MISSING,          /* the template alone, and the definition says more: Tenant=, a fraction of a CPU, [Service] … */
+} UnitsLoaded;
+
+/* A UnitsLoaded for the value of $INFERNO_UNITS, or a negative errno. */
+int unit_files_compare(const char *loaded, const Definition *d, const SiteConfig *site);
