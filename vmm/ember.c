@@ -356,6 +356,9 @@ static int start_qemu(Ember *e) {
                 r = qmp_command(e->qmp, "balloon",
                                 json_pack("{s:I}", "value", (json_int_t) MIB(e->config->mem_size_mib - e->config->balloon_mib)),
                                 NULL, NULL);
+        /* Only now, since QEMU tells nobody of the end of a guest that is faster than the monitor's greeting. */
+        if (r >= 0)
+                r = qmp_command(e->qmp, "cont", NULL, NULL, NULL);
         if (r < 0)
                 return log_error_errno(r, "Cannot talk to QEMU: %m");
         return 0;

@@ -212,6 +212,7 @@ int qemu_command(const VmmConfig *c, const QemuOptions *o, char ***ret, char *er
         add(&cmd, "-nodefaults");
         add(&cmd, "-no-user-config");
         add(&cmd, "-no-reboot");
+        add(&cmd, "-S");                /* the monitor starts it: ember.c */
         add2(&cmd, "-display", "none");
         if (o->sandbox)
                 add2(&cmd, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");

@@ -154,6 +154,7 @@ static void test_golden(void **state) {
                 "-nodefaults\n"
                 "-no-user-config\n"
                 "-no-reboot\n"
+                "-S\n"
                 "-display none\n"
                 "-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny\n"
                 "-machine microvm,acpi=off,rtc=on,memory-backend=memory\n"
