@@ -58,6 +58,11 @@ undefine() { # NAME…
 
 busybox=oci:/images/busybox:latest
 
+# True on a host with the sanitized build, whose memory is no measure.
+sanitized() {
+    grep -q __asan_init /usr/libexec/inferno/kiln
+}
+
 show() { # NAME PROPERTY
     systemctl show --value --property="$2" "inferno@$1"
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <linux/vm_sockets.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -385,6 +387,80 @@ static int verb_connect(char **args) {
         return EXIT_SUCCESS;
 }
 
+/* One connection of vsock-flood: said or not what it has to say. */
+static int flood_connect(unsigned port) {
+        const struct sockaddr_vm a = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = port };
+        int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd >= 0 && connect(fd, (const struct sockaddr *) &a, sizeof(a)) < 0 && errno != EINPROGRESS) {
+                close(fd);
+                fd = -1;
+        }
+        return fd;
+}
+
+/* vsock-flood N: three times N connections at once to the host, to the ports that init uses and to others, each with something that
+ * is not its to say. Tells how many of them the host has kept, for a minute in which none was closed; then waits for the stop signal. */
+static int verb_vsock_flood(char **args) {
+        static const char *const texts[] = {
+                "{\"state\":\"exited\",\"exit_code\":0}\n", "stdout\nforged\n", "stderr\nforged\n", "std", "",
+                "GET /v1/volume/key?device=/dev/vdb HTTP/1.1\r\nX: ", "PUT / HTTP/1.1\r\nContent-Length: 1099511627776\r\n\r\n",
+        };
+        static const unsigned ports[] = { 10000, 10001, 10003, 10002, 0 };
+        static char endless[65536];
+        long n = number(args, 2000);
+        struct pollfd *p = calloc((size_t) n, sizeof(*p));
+        sigset_t set;
+        int sig;
+
+        if (!p)
+                return fail("calloc");
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        memset(endless, 'x', sizeof(endless));
+        for (int round = 0; round < 3; round++) {
+                long open_ones = 0;
+
+                for (long i = 0; i < n; i++) {
+                        unsigned port = ports[i % 5];
+
+                        p[i] = (struct pollfd) { .fd = flood_connect(port ? port : (unsigned) rand()), .events = POLLOUT };
+                        open_ones += p[i].fd >= 0;
+                }
+                while (open_ones > 0 && poll(p, (nfds_t) n, 60000) > 0)
+                        for (long i = 0; i < n; i++) {
+                                const char *text = texts[i / 5 % 7];
+                                ssize_t k;
+                                char c;
+
+                                if (p[i].fd < 0 || !p[i].revents)
+                                        continue;
+                                if (p[i].events == POLLOUT && p[i].revents == POLLOUT) {
+                                        p[i].events = POLLIN;
+                                        (void) !send(p[i].fd, text, strlen(text), MSG_NOSIGNAL);
+                                        (void) !send(p[i].fd, endless, sizeof(endless), MSG_NOSIGNAL);
+                                        continue;
+                                }
+                                k = recv(p[i].fd, &c, 1, 0);
+                                if (k == 0 || (k < 0 && errno != EAGAIN)) {
+                                        close(p[i].fd);
+                                        p[i].fd = -1;
+                                        open_ones--;
+                                }
+                        }
+                printf("%ld of %ld connections were kept\n", open_ones, n);
+                fflush(stdout);
+                for (long i = 0; i < n; i++)
+                        if (p[i].fd >= 0)
+                                close(p[i].fd);
+        }
+        free(p);
+        if (sigwait(&set, &sig) != 0)
+                return fail("sigwait");
+        return 42;
+}
+
 static const struct {
         const char *name;
         int (*run)(char **args);
@@ -417,6 +493,7 @@ static const struct {
         { "stderr",        verb_stderr        },
         { "term-exit",     verb_term_exit     },
         { "touch",         verb_touch         },
+        { "vsock-flood",   verb_vsock_flood   },
         { "write",         verb_write         },
 };
 
