@@ -2,6 +2,7 @@
 
 #include "base/exit-codes.h"
 #include "base/log.h"
+#include "base/sentence.h"
 #include "helpers/context.h"
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
@@ -13,7 +14,10 @@ void helper_context_done(HelperContext *c) {
 }
 
 int helper_log_sentence(int r, const char *sentence) {
-        log_error("%s", sentence ?: "Out of memory.");
+        if (sentence || r == -ENOMEM)
+                log_error("%s", sentence ?: "Out of memory.");
+        else
+                log_error_errno(r, "Failed: %m.%s%s", *errno_remedy(r) ? " " : "", errno_remedy(r));
         return r;
 }
 

@@ -26,5 +26,5 @@ int helper_open_store(HelperContext *c);
 /* Takes the VM's lock, waiting. Returns a descriptor, or a negative errno whose message has been logged. */
 int helper_lock_vm(const char *vm);
 
-/* Logs the sentence of a call that failed by r, and returns r. NULL: there was no memory for one. */
+/* Logs the sentence of a call that failed by r, and returns r. NULL: there is none, or was no memory for one. */
 int helper_log_sentence(int r, const char *sentence);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sentence.h"
 #include "base/sha256.h"
 #include "base/str.h"
 #include "base/wire.h"
@@ -76,7 +77,7 @@ static int point_to(const char *vm, const char *name, char **ret_error) {
         r = mkdir_parent_of_at(AT_FDCWD, link, 0711);
         if (r >= 0)
                 r = symlink_atomic_at(target, AT_FDCWD, link);
-        return r < 0 ? fail(ret_error, r, "Cannot make the link '%s': %s.", link, strerrordesc_np(-r)) : 0;
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot make the link '%s'", link) : 0;
 }
 
 int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, char **ret_path, char **ret_error) {
@@ -123,8 +124,7 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return fail(ret_error, r, "Cannot write the initramfs of VM '%s' to '%s': %s.%s", vm, path, strerrordesc_np(-r),
-                            r == -ENOSPC ? " Make room on its file system." : "");
+                return sentence_errno(ret_error, r, "Cannot write the initramfs of VM '%s' to '%s'", vm, path);
         r = point_to(vm, name, ret_error);
         if (r < 0)
                 return r;

@@ -17,20 +17,25 @@
 
 enum { DROPINS_MAX = 1000 };
 
+/* A lack of the machine is no fault of the definition. */
+static bool is_fatal(int r) {
+        return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
+}
+
 int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *errors) {
         SearchPath s = { .dirs = dirs };
         int r = 0;
 
-        for (; dirs[s.n] && r != -ENOMEM; s.n++) {
+        for (; dirs[s.n] && !is_fatal(r); s.n++) {
                 _cleanup_free_ char *path = layout_path(dirs[s.n]);
+                int k;
 
                 s.fds[s.n] = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
-                if (!path)
-                        r = -ENOMEM;
-                else if (s.fds[s.n] < 0 && errno != ENOENT)
-                        r = problems_add(errors, "%s: %s", path, problems_read_error(negative_errno()));
+                k = path ? negative_errno() : -ENOMEM;
+                if (s.fds[s.n] < 0 && k != -ENOENT)
+                        r = is_fatal(k) ? k : problems_add(errors, "%s: %s", path, problems_read_error(k));
         }
-        if (r == -ENOMEM) {
+        if (is_fatal(r)) {
                 search_close(&s);
                 return r;
         }
@@ -148,11 +153,6 @@ static int read_config_file(int dir_fd, const char *path, const char *name, bool
                         return r;
         }
         return read_text(fd, ret, ret_size);
-}
-
-/* A lack of the machine is no fault of the definition. */
-static bool is_fatal(int r) {
-        return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
 }
 
 typedef struct Dropin {

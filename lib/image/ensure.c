@@ -143,10 +143,13 @@ static int ensure_rootfs(Work *w, char **ret_name, uint64_t *ret_size, bool *ret
         r = work_lock(w, lock, LOCK_EX, "Waiting for another process that builds the same image.", &lock_fd, ret_error);
         if (r < 0)
                 return r;
-        if (existing_rootfs(w, name, ret_size) >= 0) {
+        r = existing_rootfs(w, name, ret_size);
+        if (r >= 0) {
                 *ret_name = TAKE_PTR(name);
                 return 0;
         }
+        if (r != -ENOENT && r != -EUCLEAN)
+                return image_error_errno(ret_error, r, "cannot look at %s/rootfs/%s", w->images_path, name);
 
         /* Under the lock the name is nobody else's: what stands there a killed one has left. */
         (void) unlinkat(w->rootfs_fd, temporary, 0);
@@ -248,12 +251,21 @@ static int get(Work *w, PullPolicy policy, char **ret_error) {
         }
 }
 
+/* That it is not there is what the others of these calls are for: no message. */
+static int load(Work *w, const char *reference, ImageConfig *ret, char **ret_error) {
+        int r = image_config_load(w->store, reference, ret, ret_error);
+
+        if (r == -ENOENT || r == -EUCLEAN)
+                *ret_error = (free(*ret_error), NULL);
+        return r;
+}
+
 static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig *ret, char **ret_error) {
         struct timespec begin;
         int r;
 
         if (policy != PULL_ALWAYS) {
-                r = image_config_load(w->store, reference, ret, ret_error);
+                r = load(w, reference, ret, ret_error);
                 if (r != -ENOENT && r != -EUCLEAN)
                         return r;
         }
@@ -265,7 +277,7 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
         if (r >= 0) {
                 /* Who held the lock has done the work for us. */
                 if (policy != PULL_ALWAYS || looked_up_since(w, &begin)) {
-                        r = image_config_load(w->store, reference, ret, ret_error);
+                        r = load(w, reference, ret, ret_error);
                         if (r != -ENOENT && r != -EUCLEAN)
                                 return r;
                 }
@@ -276,8 +288,12 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
         }
         if (r == -ENOSPC || r == -EDQUOT)
                 (void) image_error_suffix(ret_error, r, "; make room below %s", w->images_path);
+        else if (r == -EROFS)
+                (void) image_error_suffix(ret_error, r, "; make %s writable", w->images_path);
+        else if (r == -EMFILE || r == -ENFILE)
+                (void) image_error_suffix(ret_error, r, "; raise the limit on open files");
         if (r < 0)
-                return r == -ENOMEM ? r : image_error_prefix(ret_error, r, "Image \"%s\"", reference);
+                return image_error_prefix(ret_error, r, "Image \"%s\"", reference);
         return image_config_load(w->store, reference, ret, ret_error);
 }
 
@@ -292,8 +308,6 @@ int image_ensure(Store *store, const char *reference, PullPolicy policy, const S
         w.notify = notify;
         w.userdata = userdata;
         r = ensure(&w, reference, policy, ret, &error);
-        if (r >= 0)
-                error = (free(error), NULL);    /* of the attempt to do without */
         if (ret_error)
                 *ret_error = error;
         else

@@ -380,18 +380,23 @@ void layer_data_done(LayerData *l) {
         *l = (LayerData) {};
 }
 
+/* It is EAGAIN, too, where there is no memory for the stack. */
+static int fail_thread(int k, char **ret_error) {
+        return image_error_errno(ret_error, k == EAGAIN ? -ENOMEM : -k, "cannot start a thread");
+}
+
 static int run_pipeline(Pipeline *p, int scratch_fd, char **ret_error) {
         pthread_t reader, digester;
         int r, k;
 
         k = pthread_create(&digester, NULL, digesting_thread, p);
         if (k != 0)
-                return -k;
+                return fail_thread(k, ret_error);
         k = pthread_create(&reader, NULL, reading_thread, p);
         if (k != 0) {
                 set_flag(p, &p->stopped);
                 (void) pthread_join(digester, NULL);
-                return -k;
+                return fail_thread(k, ret_error);
         }
         r = write_chunks(p, scratch_fd);
         (void) pthread_join(reader, NULL);

@@ -19,7 +19,8 @@ enum {
         BUSY_TIMEOUT_MSEC = 10 * 1000,
 
         /* The helpers live for milliseconds, so the log is not folded into the database whenever the last of them closes it
-         * (three more fsyncs), but once it has this many pages: whoever opens it first reads at most that much. */
+         * (three more fsyncs), but once it has this many pages: whoever opens it first reads about that much. SQLite's own way, after a
+         * commit, would not do: that the log is folded in and can begin anew is known only as long as anybody has the database open. */
         CHECKPOINT_PAGES = 64,
 
         APPLICATION_ID = 0x496e6672,    /* "Infr" */
@@ -29,6 +30,7 @@ struct Store {
         sqlite3 *db;
         char *path;
         char *error;
+        int log_pages;                  /* after our last commit */
 };
 
 /* What turns schema i into schema i + 1. An entry that was released never changes: add one. */
@@ -91,6 +93,21 @@ static int fail_damaged(Store *s, const char *why) {
                         s->path, why);
 }
 
+/* SQLite falls back to reading alone without a word about what hindered it: a file that may not be written, or a lack that may be over now. */
+static int fail_readonly(Store *s) {
+        static const char *const suffixes[] = { "", "-wal", "-shm" };
+
+        for (size_t i = 0; i < ELEMENTSOF(suffixes); i++) {
+                _cleanup_free_ char *path = strf("%s%s", s->path, suffixes[i]);
+
+                if (!path)
+                        return fail_oom(s);
+                if (access(path, W_OK) < 0 && errno != ENOENT)
+                        return sentence_errno(&s->error, negative_errno(), "The database '%s' cannot be written", path);
+        }
+        return sentence(&s->error, -EAGAIN, "The database '%s' could be opened for reading alone: try again.", s->path);
+}
+
 /* The errno that a failed call of SQLite stands for, and a sentence with the remedy. */
 static int fail_sqlite(Store *s, int rc) {
         int e = s->db ? sqlite3_system_errno(s->db) : 0;
@@ -113,8 +130,7 @@ static int fail_sqlite(Store *s, int rc) {
                 e = ENOSPC;
                 break;
         case SQLITE_READONLY:
-                e = EROFS;
-                break;
+                return fail_readonly(s);
         case SQLITE_PERM:
         case SQLITE_AUTH:
                 e = EACCES;
@@ -330,6 +346,13 @@ static int create(Store *s, const char *dir) {
         return 0;
 }
 
+static int on_commit(void *userdata, sqlite3 *db, const char *name, int pages) {
+        Store *s = userdata;
+
+        s->log_pages = pages;
+        return SQLITE_OK;
+}
+
 static int open_database(Store *s, const char *dir) {
         int64_t version;
         int r, rc;
@@ -340,19 +363,15 @@ static int open_database(Store *s, const char *dir) {
         rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
         if (rc != SQLITE_OK)
                 return fail_sqlite(s, rc);
-        /* SQLite falls back to reading alone without a word. */
-        if (sqlite3_db_readonly(s->db, "main") != 0) {
-                int e = access(s->path, W_OK) < 0 ? errno : EACCES;
-
-                return sentence_errno(&s->error, -e, "The database '%s' cannot be written", s->path);
-        }
+        if (sqlite3_db_readonly(s->db, "main") != 0)
+                return fail_readonly(s);
 
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         (void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void) sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MSEC);
-        (void) sqlite3_wal_autocheckpoint(s->db, CHECKPOINT_PAGES);
+        (void) sqlite3_wal_hook(s->db, on_commit, s);
 
         r = get_schema(s, &version);
         if (r < 0)
@@ -388,6 +407,11 @@ int store_open(Store **ret, char **ret_error) {
 Store *store_free(Store *s) {
         if (!s)
                 return NULL;
+        if (s->log_pages >= CHECKPOINT_PAGES) {
+                /* Not waiting: where somebody else is at it, the next one does it. */
+                (void) sqlite3_busy_timeout(s->db, 0);
+                (void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        }
         sqlite3_close(s->db);
         free(s->path);
         free(s->error);

@@ -385,6 +385,32 @@ static void test_concurrent(void **state) {
         }
 }
 
+/* Of short-lived writers the log does not grow without end. */
+static void test_log(void **state) {
+        _cleanup_free_ char *db = layout_path(LAYOUT_DATABASE), *wal = strf("%s-wal", db);
+        bool folded = false;
+        struct stat st;
+        unsigned uid;
+
+        for (int i = 0; i < 200; i++) {
+                _cleanup_free_ char *name = strf("vm-%d", i);
+                Store *s = must_open();
+
+                assert_ok(store_vm_ensure(s, name, 5000, 1000, &uid));
+                store_free(s);
+                assert_ok(stat(wal, &st));
+                assert_true(st.st_size < 100 * 4120);
+                folded |= i > 0 && st.st_size == 0;
+        }
+        assert_true(folded);
+        {
+                _cleanup_(store_freep) Store *s = must_open();
+
+                assert_ok(store_vm_get_uid(s, "vm-0", &uid));
+                assert_ok(store_vm_get_uid(s, "vm-199", &uid));
+        }
+}
+
 static void assert_intact(void) {
         _cleanup_free_ char *path = layout_path(LAYOUT_DATABASE);
         sqlite3_stmt *st;
@@ -479,7 +505,7 @@ static void test_waits(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_migrations), TEST(test_newer),
-                TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_killed), TEST(test_waits),
+                TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_log), TEST(test_killed), TEST(test_waits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
