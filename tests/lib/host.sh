@@ -7,21 +7,22 @@
 
 HOST_BOOT_SECONDS=60
 
-# host_run [--asan] [--seconds N] [--artefacts DIR] [COMMAND…]: boots a host, runs COMMAND (or a shell) in it as root, passes on its exit
-# code. The journal and the consoles go to DIR when it fails.
+# host_run [--asan] [--seconds N] [--artefacts DIR] [--packages FILE] [COMMAND…]: boots a host, with some packages more, runs COMMAND (or a
+# shell) in it as root, passes on its exit code. The journal and the consoles go to DIR when it fails.
 host_run() {
-    local build=build seconds=infinity artefacts='' run root kernel images r=0
+    local build=build seconds=infinity artefacts='' packages='' run root kernel images r=0
     while :; do
         case ${1-} in
             --asan) build=build-asan; shift ;;
             --seconds) seconds=$2; shift 2 ;;
             --artefacts) artefacts=$2; shift 2 ;;
+            --packages) packages=$2; shift 2 ;;
             --) shift; break ;;
             -*) die 2 "host: unknown option '$1'" ;;
             *) break ;;
         esac
     done
-    root=$(host_tree)
+    root=$(host_tree "$packages")
     kernel=$(kernel_get)
     images=$(images_get)
     host_prepare
@@ -35,13 +36,16 @@ host_run() {
     return $r
 }
 
-host_tree() {
-    cache_get host "$(cache_key -- "$SOURCE/tests/host/packages" "$SOURCE/tests/host/make-root" "$SOURCE/tests/lib/make-tree")" \
-        host_make_tree
+host_tree() { # [PACKAGES-FILE]: has these packages, too
+    local more=${1:-/dev/null}
+    cache_get host "$(cache_key -- "$SOURCE/tests/host/packages" "$SOURCE/tests/host/make-root" "$SOURCE/tests/lib/make-tree" "$more")" \
+        host_make_tree "$more"
 }
 
-host_make_tree() { # FOLDER
-    step "making the test host's tree" "$SOURCE/tests/host/make-root" "$CACHE/debs" "$1"
+host_make_tree() { # PACKAGES-FILE FOLDER
+    local options
+    mapfile -t options < <(sed '/^#/d; /^--/!s/^/--include=/' "$1")
+    step "making the test host's tree" "$SOURCE/tests/host/make-root" "$CACHE/debs" "$2" "$SOURCE/tests/host/packages" "${options[@]}"
 }
 
 # Makes the run's folder and installs the build into its upper layer.
@@ -51,7 +55,7 @@ host_prepare() {
     mkdir "$run/upper" "$run/work" "$run/root" "$run/state"
     DESTDIR="$run/upper" meson install -C "$SOURCE/$build" --no-rebuild --quiet >/dev/null
     install -Dm 0644 "$kernel" "$run/upper/usr/lib/inferno/vmlinux"
-    [ "$build" != build ] || install -D -t "$run/upper/usr/lib/inferno-benchmarks" "$SOURCE/benchmarks/run" "$SOURCE"/build/benchmarks/{measure,bare-init}
+    [ "$build" != build ] || install -D -t "$run/upper/usr/lib/inferno-benchmarks" "$SOURCE/benchmarks/run" "$SOURCE"/build/benchmarks/{measure,bare-init,ready-vmm}
 }
 
 # Starts the container, waits until its systemd has finished booting. Sets host_pid (nspawn), host_leader (PID 1 of the container).
