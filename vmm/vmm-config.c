@@ -152,27 +152,14 @@ static int read_drives(const JsonField *f, json_t *v, void *target, char *error)
                 {}
         };
         VmmConfig *c = target;
-        json_t *e;
-        size_t i;
         int r;
 
-        if (!json_is_array(v))
-                return json_field_error(error, "not an array");
-        if (json_array_size(v) > VMM_DEVICES_MAX)
-                return json_field_error(error, "more than %d entries", VMM_DEVICES_MAX);
-        c->drives = calloc(MAX(json_array_size(v), (size_t) 1), sizeof(VmmDrive));
-        if (!c->drives)
-                return -ENOMEM;
-        json_array_foreach(v, i, e) {
-                char inner[JSON_ERROR_MAX] = "";
-                VmmDrive *d = &c->drives[c->n_drives++];
+        r = json_read_array(v, fields, VMM_DEVICES_MAX, sizeof(VmmDrive), (void **) &c->drives, &c->n_drives, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < c->n_drives; i++) {
+                VmmDrive *d = &c->drives[i];
 
-                r = json_read_object(e, fields, 0, d, inner);
-                if (r < 0) {
-                        if (r != -ENOMEM)
-                                (void) json_field_error(error, "entry %zu: %.200s", i, inner);
-                        return r;
-                }
                 for (size_t k = 0; k < i; k++)
                         if (streq(c->drives[k].drive_id, d->drive_id))
                                 return json_field_error(error, "drive_id \"%.64s\" is there twice", d->drive_id);
@@ -233,27 +220,14 @@ static int read_networks(const JsonField *f, json_t *v, void *target, char *erro
                 {}
         };
         VmmConfig *c = target;
-        json_t *e;
-        size_t i;
         int r;
 
-        if (!json_is_array(v))
-                return json_field_error(error, "not an array");
-        if (json_array_size(v) > VMM_DEVICES_MAX)
-                return json_field_error(error, "more than %d entries", VMM_DEVICES_MAX);
-        c->networks = calloc(MAX(json_array_size(v), (size_t) 1), sizeof(VmmNetwork));
-        if (!c->networks)
-                return -ENOMEM;
-        json_array_foreach(v, i, e) {
-                char inner[JSON_ERROR_MAX] = "";
-                VmmNetwork *n = &c->networks[c->n_networks++];
+        r = json_read_array(v, fields, VMM_DEVICES_MAX, sizeof(VmmNetwork), (void **) &c->networks, &c->n_networks, error);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < c->n_networks; i++) {
+                const VmmNetwork *n = &c->networks[i];
 
-                r = json_read_object(e, fields, 0, n, inner);
-                if (r < 0) {
-                        if (r != -ENOMEM)
-                                (void) json_field_error(error, "entry %zu: %.200s", i, inner);
-                        return r;
-                }
                 for (size_t k = 0; k < i; k++) {
                         if (streq(c->networks[k].iface_id, n->iface_id))
                                 return json_field_error(error, "iface_id \"%.64s\" is there twice", n->iface_id);

@@ -101,26 +101,14 @@ int link_or_clone_at(int src_dir_fd, const char *src, int dst_dir_fd, const char
         return clone_file_at(src_dir_fd, src, dst_dir_fd, dst, mode);
 }
 
-/* Calls f for each entry of the directory; ends at its first error. */
-static int for_each_entry(int dir_fd, unsigned depth, int (*f)(int dir_fd, const char *name, int arg, unsigned depth), int arg) {
-        _cleanup_closedir_ DIR *d = NULL;
-        struct dirent *de;
-        int r;
+typedef struct LinkTree {
+        int dst_fd;
+        unsigned depth;
+} LinkTree;
 
-        if (depth > DEPTH_MAX)
-                return -ELOOP;
-        r = dir_open_at(dir_fd, ".", 0, &d);
-        if (r < 0)
-                return r;
-        while ((r = dir_next(d, &de)) > 0) {
-                r = f(dir_fd, de->d_name, arg, depth);
-                if (r < 0)
-                        return r;
-        }
-        return r;
-}
-
-static int link_entry(int src_fd, const char *name, int dst_fd, unsigned depth) {
+static int link_entry(int src_fd, const char *name, void *userdata) {
+        const LinkTree *t = userdata;
+        int dst_fd = t->dst_fd;
         _cleanup_close_ int src = -EBADF, dst = -EBADF;
         char content[PATH_MAX];
         struct stat st;
@@ -144,17 +132,18 @@ static int link_entry(int src_fd, const char *name, int dst_fd, unsigned depth) 
                 dst = openat(dst_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (src < 0 || dst < 0 || fchmod(dst, 0755) < 0)
                         return negative_errno();
-                return for_each_entry(src, depth + 1, link_entry, dst);
+                return t->depth == DEPTH_MAX ? -ELOOP : dir_for_each(src, link_entry, &(LinkTree) { dst, t->depth + 1 });
         default:
                 return -EBADF;
         }
 }
 
 int link_tree(int src_dir_fd, int dst_dir_fd) {
-        return for_each_entry(src_dir_fd, 0, link_entry, dst_dir_fd);
+        return dir_for_each(src_dir_fd, link_entry, &(LinkTree) { dst_dir_fd, 0 });
 }
 
-static int sync_entry(int dir_fd, const char *name, int arg, unsigned depth) {
+static int sync_entry(int dir_fd, const char *name, void *userdata) {
+        unsigned depth = *(const unsigned *) userdata;
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
         int r;
@@ -167,7 +156,7 @@ static int sync_entry(int dir_fd, const char *name, int arg, unsigned depth) {
         if (fd < 0)
                 return negative_errno();
         if (S_ISDIR(st.st_mode)) {
-                r = for_each_entry(fd, depth + 1, sync_entry, 0);
+                r = depth == DEPTH_MAX ? -ELOOP : dir_for_each(fd, sync_entry, &(unsigned) { depth + 1 });
                 if (r < 0)
                         return r;
         }
@@ -178,7 +167,7 @@ int sync_tree(int dir_fd) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = for_each_entry(dir_fd, 0, sync_entry, 0);
+        r = dir_for_each(dir_fd, sync_entry, &(unsigned) { 0 });
         if (r < 0)
                 return r;
         fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -37,3 +37,19 @@ int dir_next(DIR *d, struct dirent **ret) {
         *ret = de;
         return 1;
 }
+
+int dir_for_each(int dir_fd, DirNameFunc f, void *userdata) {
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *de;
+        int r;
+
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        if (r < 0)
+                return r;
+        while ((r = dir_next(d, &de)) > 0) {
+                r = f(dir_fd, de->d_name, userdata);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}

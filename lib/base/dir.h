@@ -18,3 +18,7 @@ int dir_from_fd(int fd_consume, DIR **ret);
 
 /* The next entry but "." and "..", good until the next call. 1, 0 at the end, or a negative errno. Entries may be removed meanwhile. */
 int dir_next(DIR *d, struct dirent **ret);
+
+/* Calls f for each name in a directory, which may remove it, and ends at its first error. */
+typedef int (*DirNameFunc)(int dir_fd, const char *name, void *userdata);
+int dir_for_each(int dir_fd, DirNameFunc f, void *userdata);

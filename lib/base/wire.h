@@ -20,7 +20,12 @@
  * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL
  *      to the workload, reports it as any other end, and powers off.
  * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, volume keys.
+ *
+ * What this keeps out is every process of the guest that is not as mighty as init. The guest's root is: it has the kernel, can take init's
+ * descriptors from it, and so can say of its own guest what it likes. What it says is bounded and checked, and concerns that guest alone.
  */
+
+#include "base/macros.h"
 
 enum {
         WIRE_PORT_STREAM = 10000,
@@ -35,6 +40,18 @@ enum {
         WIRE_HTTP_HEAD_MAX = 8192,
         WIRE_HTTP_BODY_MAX = 65536,
 };
+
+/* The first that cannot be a port, or stands twice; NULL: none. */
+static inline const unsigned *wire_wrong_port(const unsigned *ports, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                if (ports[i] == 0 || ports[i] == UINT32_MAX)
+                        return ports + i;
+                for (size_t k = 0; k < i; k++)
+                        if (ports[i] == ports[k])
+                                return ports + i;
+        }
+        return NULL;
+}
 
 #define WIRE_DRAIN_USEC UINT64_C(10000000)
 

@@ -157,6 +157,34 @@ int json_read_value(const JsonField *f, json_t *v, void *target, char *error) {
         return 0;
 }
 
+int json_read_array(json_t *array, const JsonField *fields, size_t max, size_t element_size, void **ret, size_t *ret_n, char *error) {
+        size_t i;
+        json_t *e;
+        int r;
+
+        if (!json_is_array(array))
+                return json_field_error(error, "not an array");
+        if (json_array_size(array) > max)
+                return json_field_error(error, "more than %zu entries", max);
+        if (json_array_size(array) == 0)
+                return 0;
+        *ret = calloc(json_array_size(array), element_size);
+        if (!*ret)
+                return -ENOMEM;
+        json_array_foreach(array, i, e) {
+                char inner[JSON_ERROR_MAX] = "";
+
+                *ret_n = i + 1;
+                r = json_read_object(e, fields, 0, (char *) *ret + i * element_size, inner);
+                if (r < 0) {
+                        if (r != -ENOMEM)
+                                (void) json_field_error(error, "entry %zu: %.200s", i, inner);
+                        return r;
+                }
+        }
+        return 0;
+}
+
 char *json_format(const json_t *j) {
         _cleanup_free_ char *s = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
 

@@ -43,6 +43,10 @@ typedef enum JsonReadFlags {
  * follow RFC 8259; null counts as absent. */
 int json_read_object(json_t *object, const JsonField *fields, JsonReadFlags flags, void *base, char *error);
 
+/* Reads an array of at most `max` objects into a new array of structs of that size, all zero before; *ret_n counts also the one that fails,
+ * so that what frees the structs frees it. `error` says which entry is wrong. *ret stays as it is where the array is empty. */
+int json_read_array(json_t *array, const JsonField *fields, size_t max, size_t element_size, void **ret, size_t *ret_n, char *error);
+
 /* Readers for tables. Targets: char *, char ** (Strv), bool, int64_t, uint64_t, unsigned, json_t * (a new reference). */
 int json_read_string(const JsonField *f, json_t *v, void *target, char *error);
 int json_read_strv(const JsonField *f, json_t *v, void *target, char *error);

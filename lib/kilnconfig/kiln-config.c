@@ -175,6 +175,7 @@ static bool text_is_printable(const char *s) {
 
 static int config_check(const KilnConfig *c, char *error) {
         const unsigned ports[] = { c->vsock_stdout_port, c->vsock_exit_port, c->vsock_api_port, c->vsock_key_port };
+        const unsigned *wrong = wire_wrong_port(ports, ELEMENTSOF(ports));
         const struct {
                 const char *key, *path;
                 size_t max;
@@ -205,13 +206,8 @@ static int config_check(const KilnConfig *c, char *error) {
                         return json_field_error(error, "\"%s\": empty, or longer than %zu bytes", paths[i].key, paths[i].max - 1);
         if ((c->vmm_log_fifo_path && !*c->vmm_log_fifo_path) || (c->vmm_metrics_fifo_path && !*c->vmm_metrics_fifo_path))
                 return json_field_error(error, "the path of a FIFO is empty");
-        for (size_t i = 0; i < ELEMENTSOF(ports); i++) {
-                if (ports[i] == 0 || ports[i] == UINT32_MAX)
-                        return json_field_error(error, "a vsock port is 0 or 4294967295");
-                for (size_t k = 0; k < i; k++)
-                        if (ports[i] == ports[k])
-                                return json_field_error(error, "vsock port %u stands for two purposes", ports[i]);
-        }
+        if (wrong)
+                return json_field_error(error, "vsock port %u is none, or stands for two purposes", *wrong);
         if (!log_level_to_string(c->log_level))
                 return json_field_error(error, "\"log\": %d is no log level", c->log_level);
         if (c->stop_signal < 1 || c->stop_signal > 64)

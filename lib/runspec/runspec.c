@@ -144,34 +144,6 @@ static int read_mounts(const JsonField *f, json_t *v, void *target, char *error)
         return json_read_object(v, fields, 0, target, error);
 }
 
-/* An array of objects into a new array of structs; *ret_n counts also the one that fails, so that freeing the RunSpec frees it. */
-static int read_array(json_t *v, const JsonField *fields, size_t element_size, void **ret, size_t *ret_n, char *error) {
-        size_t i;
-        json_t *e;
-        int r;
-
-        if (!json_is_array(v))
-                return json_field_error(error, "not an array");
-        if (json_array_size(v) > ENTRIES_MAX)
-                return json_field_error(error, "more than %d entries", ENTRIES_MAX);
-        if (json_array_size(v) == 0)
-                return 0;
-        *ret = calloc(json_array_size(v), element_size);
-        if (!*ret)
-                return -ENOMEM;
-        json_array_foreach(v, i, e) {
-                char inner[JSON_ERROR_MAX] = "";
-
-                *ret_n = i + 1;
-                r = json_read_object(e, fields, 0, (char *) *ret + i * element_size, inner);
-                if (r < 0) {
-                        (void) json_field_error(error, "entry %zu: %.180s", i, inner);
-                        return r;
-                }
-        }
-        return 0;
-}
-
 static int read_ips(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
                 { "ip", json_read_string, offsetof(RunAddress, ip), JSON_MANDATORY },
@@ -181,7 +153,7 @@ static int read_ips(const JsonField *f, json_t *v, void *target, char *error) {
         };
         RunSpec *s = target;
 
-        return read_array(v, fields, sizeof(RunAddress), (void **) &s->ips, &s->n_ips, error);
+        return json_read_array(v, fields, ENTRIES_MAX, sizeof(RunAddress), (void **) &s->ips, &s->n_ips, error);
 }
 
 static int read_files(const JsonField *f, json_t *v, void *target, char *error) {
@@ -193,7 +165,7 @@ static int read_files(const JsonField *f, json_t *v, void *target, char *error) 
         };
         RunSpec *s = target;
 
-        return read_array(v, fields, sizeof(RunFile), (void **) &s->files, &s->n_files, error);
+        return json_read_array(v, fields, ENTRIES_MAX, sizeof(RunFile), (void **) &s->files, &s->n_files, error);
 }
 
 static int read_etc_hosts(const JsonField *f, json_t *v, void *target, char *error) {
@@ -204,7 +176,7 @@ static int read_etc_hosts(const JsonField *f, json_t *v, void *target, char *err
         };
         RunSpec *s = target;
 
-        return read_array(v, fields, sizeof(RunHost), (void **) &s->hosts, &s->n_hosts, error);
+        return json_read_array(v, fields, ENTRIES_MAX, sizeof(RunHost), (void **) &s->hosts, &s->n_hosts, error);
 }
 
 static const JsonField run_spec_fields[] = {
@@ -255,6 +227,7 @@ static bool mount_is_valid(const RunMount *m) {
 
 int run_spec_check(const RunSpec *s, char *error) {
         const unsigned ports[] = { s->vsock_stdout_port, s->vsock_exit_port, s->vsock_api_port, s->vsock_key_port };
+        const unsigned *wrong = wire_wrong_port(ports, ELEMENTSOF(ports));
 
         if (!s->id || !vm_name_is_valid(s->id))
                 return json_field_error(error, "\"id\": not a valid name of a VM");
@@ -292,13 +265,8 @@ int run_spec_check(const RunSpec *s, char *error) {
                 return json_field_error(error, "\"mounts\": \"root\" is not a device with its file system for \"/\"");
         if (!mount_is_valid(&s->upper))
                 return json_field_error(error, "\"mounts\": \"upper\" is not a device with its file system");
-        for (size_t i = 0; i < ELEMENTSOF(ports); i++) {
-                if (ports[i] == 0 || ports[i] == UINT32_MAX)
-                        return json_field_error(error, "a vsock port is 0 or 4294967295");
-                for (size_t k = 0; k < i; k++)
-                        if (ports[i] == ports[k])
-                                return json_field_error(error, "vsock port %u stands for two purposes", ports[i]);
-        }
+        if (wrong)
+                return json_field_error(error, "vsock port %u is none, or stands for two purposes", *wrong);
         if (s->stop_signal < 1 || s->stop_signal > 64)
                 return json_field_error(error, "\"stop_signal\": not a signal number of 1 to 64");
         return 0;

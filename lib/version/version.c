@@ -58,25 +58,6 @@ static int open_or_make_directory(char *path_consume, mode_t mode) {
         return fd;
 }
 
-typedef int (*NameFunc)(int dir_fd, const char *name, void *userdata);
-
-/* Calls f for each name in a directory but "." and "..", which may remove it. Ends at the first error. */
-static int for_each_name(int dir_fd, NameFunc f, void *userdata) {
-        _cleanup_closedir_ DIR *d = NULL;
-        struct dirent *de;
-        int r;
-
-        r = dir_open_at(dir_fd, ".", 0, &d);
-        if (r < 0)
-                return r;
-        while ((r = dir_next(d, &de)) > 0) {
-                r = f(dir_fd, de->d_name, userdata);
-                if (r < 0)
-                        return r;
-        }
-        return r;
-}
-
 typedef struct Names {
         char **v;                       /* not NULL-terminated */
         size_t n;
@@ -122,7 +103,7 @@ static int write_manifest(const char *vm, int version_fd, int root_fd) {
         size_t n;
         int r;
 
-        r = for_each_name(root_fd, add_name, &names);
+        r = dir_for_each(root_fd, add_name, &names);
         if (r < 0)
                 return r;
         strbuf_addf(&b, MANIFEST_MAGIC "%s\n", vm);
@@ -413,7 +394,7 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
         do {
                 c.n_removed = 0;
                 c.error = 0;
-                r = for_each_name(root_fd, clean_name, &c);
+                r = dir_for_each(root_fd, clean_name, &c);
                 if (r < 0)
                         return r;
         } while (c.n_removed > 0);
@@ -518,7 +499,7 @@ int version_enumerate(char ***ret) {
         if (fd < 0 && fd != -ENOENT)
                 return fd;
         if (fd >= 0) {
-                r = for_each_name(fd, add_ulid, &names);
+                r = dir_for_each(fd, add_ulid, &names);
                 if (r < 0)
                         return r;
         }
