@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/dir.h"
@@ -99,10 +97,17 @@ static int is_running(const char *vm) {
 
 /* What a killed helper had begun. Holder of the lock. */
 static void remove_beginnings(Cleanup *c, const char *vm) {
-        _cleanup_free_ char *dir = layout_vm_dir(vm);
+        _cleanup_free_ char *dir = layout_vm_dir(vm), *current = layout_vm_current(vm), *initramfs = layout_vm_initramfs(vm), *env = layout_vm_env(vm);
+        const char *const written[] = { current, initramfs, env };
 
         remove_path(c, dir ? strf("%s/.new", dir) : NULL);
         remove_path(c, dir ? strf("%s/.upper.new", dir) : NULL);
+        for (size_t i = 0; i < ELEMENTSOF(written); i++) {
+                int r = written[i] ? remove_temporary_at(AT_FDCWD, written[i]) : -ENOMEM;
+
+                if (r < 0)
+                        note(c, log_error_errno(r, "Cannot remove what was to become '%s': %m", written[i] ?: ""));
+        }
 }
 
 /* Undoes one run. Holder of the lock. */
@@ -369,20 +374,6 @@ static void prune_orphans(Cleanup *c) {
                 }
 }
 
-/* What write_file_atomic_at() and symlink_atomic_at() leave where they are killed. Younger ones may be in use. */
-static bool is_stale(int dir_fd, const char *name) {
-        struct timespec now;
-        struct stat st;
-
-        if (clock_gettime(CLOCK_REALTIME, &now) < 0 || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return false;
-        return st.st_ctim.tv_sec + 3600 < now.tv_sec || st.st_ctim.tv_sec > now.tv_sec + 3600;
-}
-
-static int prune_temporary(Cleanup *c, int dir_fd, const char *name, void *userdata) {
-        return (startswith(name, ".#") || startswith(name, ".tmp")) && is_stale(dir_fd, name) ? remove_tree_at(dir_fd, name) : 0;
-}
-
 /* The initramfs files that a symlink of a VM names. */
 static char **used_initramfs(char *const *vms) {
         char **used = calloc(1, sizeof(char *));
@@ -401,6 +392,10 @@ static char **used_initramfs(char *const *vms) {
                         return strv_free(used);
         }
         return used;
+}
+
+static int prune_temporary(Cleanup *c, int dir_fd, const char *name, void *userdata) {
+        return remove_tree_at(dir_fd, name);
 }
 
 static int prune_initramfs_file(Cleanup *c, int dir_fd, const char *name, void *userdata) {
@@ -476,13 +471,8 @@ int cleanup_prune(unsigned keep) {
 
         cleanup_begin(&c);
         vms = known_vms(&c);
-        STRV_FOREACH(vm, vms) {
-                _cleanup_free_ char *dir = strf(LAYOUT_VMS_DIR "/%s", *vm);
-
+        STRV_FOREACH(vm, vms)
                 prune_versions(&c, *vm, keep);
-                if (dir)
-                        for_each_name(&c, dir, true, prune_temporary, NULL);
-        }
         if (vms) {
                 prune_orphans(&c);
                 prune_initramfs(&c, vms);
@@ -491,6 +481,5 @@ int cleanup_prune(unsigned keep) {
         r = bundle_prune();
         if (r < 0)
                 note(&c, log_error_errno(r, "Cannot remove old trees below '%s" LAYOUT_BUNDLES_DIR "': %m", layout_root()));
-        for_each_name(&c, LAYOUT_RUN_DIR, true, prune_temporary, NULL);
         return cleanup_end(&c);
 }

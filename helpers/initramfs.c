@@ -62,6 +62,27 @@ static bool archive_is_whole(const char *path, size_t size) {
                pread(fd, have, sizeof(have), (off_t) (size - sizeof(have))) == sizeof(have) && memcmp(have, end, sizeof(have)) == 0;
 }
 
+/* Until the VM's link to a file is there, inferno-cleanup prune must not take it for one that nobody needs. */
+static int lock_directory(const char *dir, int *ret) {
+        _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0 && errno == ENOENT) {
+                /* The environment may hold secrets: the directory is root's, the files are open for whoever gets them into a jail. */
+                int r = mkdir_parents_at(AT_FDCWD, dir, 0700);
+
+                if (r < 0)
+                        return r;
+                fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
+        if (fd < 0)
+                return negative_errno();
+        while (flock(fd, LOCK_SH) < 0)
+                if (errno != EINTR)
+                        return negative_errno();
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
 static int point_to(const char *vm, const char *name, char **ret_error) {
         _cleanup_free_ char *link = layout_vm_initramfs(vm), *target = NULL;
         char old[256];
@@ -76,14 +97,14 @@ static int point_to(const char *vm, const char *name, char **ret_error) {
                 return 0;
         r = mkdir_parent_of_at(AT_FDCWD, link, 0711);
         if (r >= 0)
-                r = symlink_atomic_at(target, AT_FDCWD, link);
+                r = symlink_atomic_at(target, AT_FDCWD, link, WRITE_FILE_LOCKED);
         return r < 0 ? sentence_errno(ret_error, r, "Cannot make the link '%s'", link) : 0;
 }
 
 int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, char **ret_path, char **ret_error) {
         _cleanup_free_ char *init_path = layout_path(LAYOUT_INIT), *dir = layout_path(LAYOUT_INITRAMFS_DIR), *name = NULL, *path = NULL;
         char digest[SHA256_HEX_SIZE];
-        _cleanup_close_ int init_fd = -EBADF;
+        _cleanup_close_ int init_fd = -EBADF, dir_fd = -EBADF;
         int r, result = INITRAMFS_REUSED;
         _cleanup_cpio_ Cpio archive = {};
         size_t n_pieces, size;
@@ -113,11 +134,11 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         if (init == MAP_FAILED)
                 return fail(ret_error, -errno, "Cannot read the guest's init '%s': %m.", init_path);
         r = make_archive(&archive, run_json, n_run_json, init, (size_t) st.st_size, &pieces, &n_pieces, &size);
+        if (r >= 0)
+                r = lock_directory(dir, &dir_fd);
+        /* It is this VM's alone, whose lock the caller has: its id and address stand in run.json. */
         if (r >= 0 && !archive_is_whole(path, size)) {
-                /* The environment may hold secrets: the directory is root's, the file is open for whoever gets it into a jail. */
-                r = mkdir_parents_at(AT_FDCWD, dir, 0700);
-                if (r >= 0)
-                        r = writev_file_atomic_at(AT_FDCWD, path, pieces, n_pieces, 0444, 0);
+                r = writev_file_atomic_at(AT_FDCWD, path, pieces, n_pieces, 0444, WRITE_FILE_LOCKED);
                 result = INITRAMFS_BUILT;
         }
         (void) munmap(init, (size_t) st.st_size);

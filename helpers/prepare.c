@@ -397,7 +397,7 @@ static int write_env(const Plan *p, const char *ulid, char **ret_error) {
                 return -ENOMEM;
         r = mkdir_parent_of_at(AT_FDCWD, path, 0755);
         if (r >= 0)
-                r = write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0644, 0);
+                r = write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0644, WRITE_FILE_LOCKED);
         return r < 0 ? sentence_errno(ret_error, r, "Cannot write '%s'", path) : 0;
 }
 

@@ -101,19 +101,37 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t *r
         return 0;
 }
 
-/* A sibling of `path` to be renamed over it: "DIR/.#NAME.<12 hex digits>". */
-static int temporary_sibling(const char *path, char **ret) {
-        const char *slash = strrchr(path, '/');
+/* The name of a sibling of `path` to be renamed over it, which is not there: "DIR/.#NAME.<12 hex digits>", or, where the caller is the only
+ * writer, "DIR/.#NAME". */
+static int make_temporary_name(int dir_fd, const char *path, WriteFileFlags flags, char **ret) {
+        const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+        int dir_length = slash ? (int) (name - path) : 0, k;
         uint8_t rnd[6];
         char *p;
 
-        if (getrandom(rnd, sizeof(rnd), 0) != sizeof(rnd))
+        if (flags & WRITE_FILE_LOCKED)
+                k = asprintf(&p, "%.*s.#%s", dir_length, path, name);
+        else if (getrandom(rnd, sizeof(rnd), 0) != sizeof(rnd))
                 return negative_errno();
-        if (asprintf(&p, "%.*s.#%s.%02x%02x%02x%02x%02x%02x", slash ? (int) (slash - path + 1) : 0, path,
-                     slash ? slash + 1 : path, rnd[0], rnd[1], rnd[2], rnd[3], rnd[4], rnd[5]) < 0)
+        else
+                k = asprintf(&p, "%.*s.#%s.%02x%02x%02x%02x%02x%02x", dir_length, path, name, rnd[0], rnd[1], rnd[2], rnd[3], rnd[4], rnd[5]);
+        if (k < 0)
                 return -ENOMEM;
+        if (flags & WRITE_FILE_LOCKED && unlinkat(dir_fd, p, 0) < 0 && errno != ENOENT) {
+                int r = negative_errno();
+
+                free(p);
+                return r;
+        }
         *ret = p;
         return 0;
+}
+
+int remove_temporary_at(int dir_fd, const char *path) {
+        _cleanup_free_ char *tmp = NULL;
+        int r = make_temporary_name(dir_fd, path, WRITE_FILE_LOCKED, &tmp);
+
+        return r == -ENOTDIR ? 0 : r;
 }
 
 int fsync_parent_at(int dir_fd, const char *path) {
@@ -160,7 +178,7 @@ int writev_file_atomic_at(int dir_fd, const char *path, struct iovec *iov, size_
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        r = temporary_sibling(path, &tmp);
+        r = make_temporary_name(dir_fd, path, flags, &tmp);
         if (r < 0)
                 return r;
         fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -180,11 +198,11 @@ int writev_file_atomic_at(int dir_fd, const char *path, struct iovec *iov, size_
         return flags & WRITE_FILE_SYNC ? fsync_parent_at(dir_fd, path) : 0;
 }
 
-int symlink_atomic_at(const char *target, int dir_fd, const char *path) {
+int symlink_atomic_at(const char *target, int dir_fd, const char *path, WriteFileFlags flags) {
         _cleanup_free_ char *tmp = NULL;
         int r;
 
-        r = temporary_sibling(path, &tmp);
+        r = make_temporary_name(dir_fd, path, flags, &tmp);
         if (r < 0)
                 return r;
         if (symlinkat(target, dir_fd, tmp) < 0)

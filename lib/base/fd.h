@@ -27,16 +27,20 @@ int read_file_at(int dir_fd, const char *path, size_t max, char **ret, size_t *r
 
 typedef enum WriteFileFlags {
         WRITE_FILE_SYNC = 1 << 0,       /* fsync the content before the name appears, and the directory after it */
+        WRITE_FILE_LOCKED = 1 << 1,     /* a lock of the caller's keeps all other writers of this path away */
 } WriteFileFlags;
 
 /* Replaces `path` (below dir_fd) as a whole: temporary name in the same directory, mode, rename. A reader sees the old
- * content or the new one. What a killed writer leaves is `.#NAME.XXXXXX`. */
+ * content or the new one. What a killed writer leaves is `.#NAME.XXXXXX`; of a locked one it is `.#NAME`, and the next writer's. */
 int write_file_atomic_at(int dir_fd, const char *path, const void *buf, size_t n, mode_t mode, WriteFileFlags flags);
 /* The same of content in pieces, with one writev(2) where the system takes them all. The pieces are changed. */
 int writev_file_atomic_at(int dir_fd, const char *path, struct iovec *iov, size_t n_iov, mode_t mode, WriteFileFlags flags);
 
-/* symlink(2) that replaces what is at `path`, atomically. */
-int symlink_atomic_at(const char *target, int dir_fd, const char *path);
+/* symlink(2) that replaces what is at `path`, atomically; with WRITE_FILE_LOCKED or without. */
+int symlink_atomic_at(const char *target, int dir_fd, const char *path, WriteFileFlags flags);
+
+/* Removes what a killed writer with WRITE_FILE_LOCKED has left; holder of that lock. */
+int remove_temporary_at(int dir_fd, const char *path);
 
 /* Makes all missing directories of `path` (the last component included) below dir_fd with `mode`, which the umask does not touch. */
 int mkdir_parents_at(int dir_fd, const char *path, mode_t mode);

@@ -4,7 +4,7 @@
  *      <key>/                  a tree, never changed once it has this name
  *      <request>.manifest      what was asked for (its digest), the key of the tree that answers it, and all that the answer depends on
  *      .lock                   held by who makes or removes something of these
- *      .tmp-<random>/          a tree that is being made or removed by the holder of the lock
+ *      .tmp/                   a tree that is being made or removed by the holder of the lock
  */
 
 #include <fcntl.h>
@@ -28,6 +28,7 @@
 
 #define MANIFEST_MAGIC "inferno-bundle 1 "
 #define MANIFEST_SUFFIX ".manifest"
+#define TEMPORARY ".tmp"
 
 enum { MANIFEST_SIZE_MAX = 4 * 1024 * 1024 };
 
@@ -142,7 +143,7 @@ static int write_manifest(int dir_fd, const char *name, const Bundle *b, const c
                 strbuf_addf(&buf, "%c %llu %llu %llu %s\n", (char) b->inputs[i].type, (unsigned long long) b->inputs[i].size,
                             (unsigned long long) b->inputs[i].mtime_nsec, (unsigned long long) b->inputs[i].inode, b->inputs[i].path);
         r = strbuf_finish(&buf, &text, &n);
-        return r < 0 ? r : write_file_atomic_at(dir_fd, name, text, n, 0600, WRITE_FILE_SYNC);
+        return r < 0 ? r : write_file_atomic_at(dir_fd, name, text, n, 0600, WRITE_FILE_SYNC | WRITE_FILE_LOCKED);
 }
 
 /* Opens a tree and locks it against removal; -ENOENT also where it was removed meanwhile. */
@@ -235,31 +236,22 @@ static int fill_tree(const Bundle *b, int tree_fd) {
         return sync_tree(tree_fd);
 }
 
-static int temporary_name(char ret[static 32]) {
-        uint64_t rnd;
-
-        if (getrandom(&rnd, sizeof(rnd), 0) != sizeof(rnd))
-                return negative_errno();
-        snprintf(ret, 32, ".tmp-%016llx", (unsigned long long) rnd);
-        return 0;
-}
-
 static int build_tree(const Bundle *b, int dir_fd, const char *key) {
         _cleanup_close_ int tree_fd = -EBADF;
-        char tmp[32];
         int r;
 
-        r = temporary_name(tmp);
+        /* One that was killed may have left its beginnings. */
+        r = remove_tree_at(dir_fd, TEMPORARY);
         if (r < 0)
                 return r;
-        if (mkdirat(dir_fd, tmp, 0700) < 0)
+        if (mkdirat(dir_fd, TEMPORARY, 0700) < 0)
                 return negative_errno();
-        tree_fd = openat(dir_fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        tree_fd = openat(dir_fd, TEMPORARY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         r = tree_fd < 0 ? negative_errno() : fill_tree(b, tree_fd);
-        if (r >= 0 && (fchmod(tree_fd, 0755) < 0 || renameat(dir_fd, tmp, dir_fd, key) < 0))
+        if (r >= 0 && (fchmod(tree_fd, 0755) < 0 || renameat(dir_fd, TEMPORARY, dir_fd, key) < 0))
                 r = negative_errno();
         if (r < 0) {
-                (void) remove_tree_at(dir_fd, tmp);
+                (void) remove_tree_at(dir_fd, TEMPORARY);
                 return r;
         }
         return fsync(dir_fd) < 0 ? negative_errno() : 0;
@@ -350,19 +342,18 @@ int bundle_ensure(const BundleItem *items, int *ret_dir_fd, char ret_key[static 
 /* By rename first, so that a half removed tree does not have the name of a whole one. */
 static int remove_unused_tree(int dir_fd, const char *name) {
         _cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        char tmp[32];
         int r;
 
         if (fd < 0)
                 return errno == ENOENT ? 0 : negative_errno();
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return errno == EWOULDBLOCK ? 0 : negative_errno();
-        r = temporary_name(tmp);
+        r = remove_tree_at(dir_fd, TEMPORARY);
         if (r < 0)
                 return r;
-        if (renameat(dir_fd, name, dir_fd, tmp) < 0)
+        if (renameat(dir_fd, name, dir_fd, TEMPORARY) < 0)
                 return negative_errno();
-        return remove_tree_at(dir_fd, tmp);
+        return remove_tree_at(dir_fd, TEMPORARY);
 }
 
 int bundle_prune(void) {
@@ -405,7 +396,7 @@ int bundle_prune(void) {
                                 return k;       /* rather keep a tree than remove one in use */
                 }
         STRV_FOREACH(name, names) {
-                if (startswith(*name, ".tmp-") || startswith(*name, ".#"))
+                if (streq(*name, TEMPORARY) || startswith(*name, ".#"))
                         k = remove_tree_at(dir_fd, *name);      /* whoever made it is dead, for the lock is ours */
                 else if (strlen(*name) == SHA256_HEX_SIZE - 1 && !strv_contains(used, *name))
                         k = remove_unused_tree(dir_fd, *name);

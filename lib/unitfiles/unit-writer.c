@@ -92,7 +92,7 @@ static int write_file(int dir_fd, const UnitFile *u) {
         if (u->flags & UNIT_FILE_LINK) {
                 if (symlinkat(u->content, dir_fd, u->path) >= 0)
                         return 0;
-                return errno == EEXIST ? symlink_atomic_at(u->content, dir_fd, u->path) : negative_errno();
+                return errno == EEXIST ? symlink_atomic_at(u->content, dir_fd, u->path, 0) : negative_errno();
         }
         fd = openat(dir_fd, u->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (fd >= 0)

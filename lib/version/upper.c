@@ -16,7 +16,10 @@
 #include "version/upper.h"
 
 #define STAGING ".upper.new"            /* a kept layer that is being made; below the VM's directory */
-#define TEMPORARY_PREFIX ".tmp-"
+/* In templates/: who makes or removes one holds the lock; what a killed one left is the next one's. */
+#define TEMPLATES_LOCK ".lock"
+#define TEMPLATE_RAW ".tmp-raw"
+#define TEMPLATE_TEMPORARY ".tmp"
 
 /* Features by name, for the host's mke2fs.conf is made for the host's kernel, not for the guest's. A layer that lives for one run needs neither
  * journal nor checksums, nor room to grow. */
@@ -114,37 +117,36 @@ static int run_mkfs(const char *mkfs, const char *path, bool persistent, char **
  * leaves those out. */
 static int make_template(int dir_fd, const char *dir, const char *name, const char *mkfs, const UpperSpec *spec, uint64_t size,
                          char **ret_error) {
-        _cleanup_free_ char *raw = strf(TEMPORARY_PREFIX "%d-raw", (int) getpid()), *done = strf(TEMPORARY_PREFIX "%d", (int) getpid());
-        _cleanup_free_ char *path = raw ? strf("%s/%s", dir, raw) : NULL;
+        _cleanup_free_ char *path = strf("%s/" TEMPLATE_RAW, dir);
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (!raw || !done || !path)
+        if (!path)
                 return -ENOMEM;
-        (void) unlinkat(dir_fd, raw, 0);
-        (void) unlinkat(dir_fd, done, 0);
-        fd = openat(dir_fd, raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        (void) unlinkat(dir_fd, TEMPLATE_RAW, 0);
+        (void) unlinkat(dir_fd, TEMPLATE_TEMPORARY, 0);
+        fd = openat(dir_fd, TEMPLATE_RAW, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
                 return negative_errno();
         r = ftruncate(fd, (off_t) size) < 0 ? negative_errno() : 0;
         if (r >= 0)
                 r = run_mkfs(mkfs, path, spec->persistent, ret_error);
         if (r >= 0)
-                r = clone_file_at(dir_fd, raw, dir_fd, done, 0400);
+                r = clone_file_at(dir_fd, TEMPLATE_RAW, dir_fd, TEMPLATE_TEMPORARY, 0400);
         if (r >= 0) {
                 fd = safe_close(fd);
-                fd = openat(dir_fd, done, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-                if (fd < 0 || fsync(fd) < 0 || renameat(dir_fd, done, dir_fd, name) < 0 || fsync(dir_fd) < 0)
+                fd = openat(dir_fd, TEMPLATE_TEMPORARY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0 || fsync(fd) < 0 || renameat(dir_fd, TEMPLATE_TEMPORARY, dir_fd, name) < 0 || fsync(dir_fd) < 0)
                         r = negative_errno();
         }
-        (void) unlinkat(dir_fd, raw, 0);
-        (void) unlinkat(dir_fd, done, 0);
+        (void) unlinkat(dir_fd, TEMPLATE_RAW, 0);
+        (void) unlinkat(dir_fd, TEMPLATE_TEMPORARY, 0);
         return r;
 }
 
 static int open_template(const UpperSpec *spec, uint64_t size, char **ret_error) {
         _cleanup_free_ char *dir = layout_path(LAYOUT_TEMPLATES_DIR), *name = NULL;
-        _cleanup_close_ int dir_fd = -EBADF;
+        _cleanup_close_ int dir_fd = -EBADF, lock_fd = -EBADF;
         struct stat mkfs_stat;
         const char *mkfs;
         int fd, r;
@@ -164,6 +166,13 @@ static int open_template(const UpperSpec *spec, uint64_t size, char **ret_error)
         }
         if (dir_fd < 0)
                 return negative_errno();
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0 || errno != ENOENT)
+                return fd < 0 ? negative_errno() : fd;
+        lock_fd = lock_file_at(dir_fd, TEMPLATES_LOCK);
+        if (lock_fd < 0)
+                return lock_fd;
+        /* Another VM of the same size may have been faster. */
         fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 && errno == ENOENT) {
                 r = make_template(dir_fd, dir, name, mkfs, spec, size, ret_error);
@@ -286,19 +295,9 @@ static int is_wanted(const char *name, const uint64_t *sizes, size_t n_sizes, co
         return 0;
 }
 
-/* Not there in a process table is what makes a temporary file of a builder a left one. */
-static bool is_left_over(const char *name) {
-        const char *pid = startswith(name, TEMPORARY_PREFIX);
-        char path[64];
-
-        if (!pid)
-                return false;
-        snprintf(path, sizeof(path), "/proc/%.*s", (int) strcspn(pid, "-"), pid);
-        return access(path, F_OK) < 0;
-}
-
 int upper_prune_templates(const uint64_t *sizes, size_t n_sizes) {
         _cleanup_free_ char *dir = layout_path(LAYOUT_TEMPLATES_DIR);
+        _cleanup_close_ int lock_fd = -EBADF;
         _cleanup_closedir_ DIR *d = NULL;
         struct stat mkfs_stat = {};
         struct dirent *de;
@@ -310,6 +309,9 @@ int upper_prune_templates(const uint64_t *sizes, size_t n_sizes) {
         r = dir_open_at(AT_FDCWD, dir, 0, &d);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
+        lock_fd = lock_file_at(dirfd(d), TEMPLATES_LOCK);
+        if (lock_fd < 0)
+                return lock_fd;
         while ((r = dir_next(d, &de)) > 0) {
                 if (startswith(de->d_name, "ext4-")) {
                         k = is_wanted(de->d_name, sizes, n_sizes, &mkfs_stat);
@@ -317,7 +319,7 @@ int upper_prune_templates(const uint64_t *sizes, size_t n_sizes) {
                                 return k;
                         if (k > 0)
                                 continue;
-                } else if (!is_left_over(de->d_name))
+                } else if (!streq(de->d_name, TEMPLATE_RAW) && !streq(de->d_name, TEMPLATE_TEMPORARY))
                         continue;
                 if (unlinkat(dirfd(d), de->d_name, 0) < 0 && errno != ENOENT)
                         return negative_errno();

@@ -466,7 +466,7 @@ int version_set_current(const char *vm, const char *ulid) {
                 return 0;
         r = version_clear_current(vm);
         if (r >= 0)
-                r = symlink_atomic_at(target, AT_FDCWD, path);
+                r = symlink_atomic_at(target, AT_FDCWD, path, WRITE_FILE_LOCKED);
         return r < 0 ? r : fsync_parent_at(AT_FDCWD, path);
 }
 

@@ -128,6 +128,20 @@ static void test_files(void **state) {
         assert_error(read_file_at(fd, "a/b/f", 4, &content, &n), EFBIG);
         assert_error(read_file_at(fd, "a/b", 4, &content, &n), EISDIR);
 
+        /* What a writer that was killed has left is the next one's, whatever it is, or goes. */
+        assert_ok(symlinkat("nowhere", fd, "a/b/.#f"));
+        assert_ok(write_file_atomic_at(fd, "a/b/f", "again", 5, 0640, WRITE_FILE_LOCKED));
+        assert_int_equal(faccessat(fd, "a/b/.#f", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        assert_ok(write_file_atomic_at(fd, "a/b/.#link", "half", 4, 0640, 0));
+        assert_ok(symlink_atomic_at("f", fd, "a/b/link", WRITE_FILE_LOCKED));
+        assert_int_equal(faccessat(fd, "a/b/.#link", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        assert_ok(write_file_atomic_at(fd, "a/b/.#link", "half", 4, 0640, 0));
+        assert_ok(remove_temporary_at(fd, "a/b/link"));
+        assert_ok(remove_temporary_at(fd, "a/b/link"));
+        assert_int_equal(faccessat(fd, "a/b/.#link", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+        assert_ok(faccessat(fd, "a/b/link", F_OK, 0));
+        assert_ok(remove_temporary_at(fd, "a/none/link"));
+
         /* Neither a symlink nor ".." leads out, and removing a tree does not follow one. */
         assert_ok(mkdirat(fd, "outside", 0755));
         assert_ok(write_file_atomic_at(fd, "outside/keep", "x", 1, 0644, 0));

@@ -44,7 +44,7 @@ static void put_link(const char *path, const char *content) {
         _cleanup_free_ char *full = layout_path(path);
 
         assert_ok(mkdir_parent_of_at(AT_FDCWD, full, 0755));
-        assert_ok(symlink_atomic_at(content, AT_FDCWD, full));
+        assert_ok(symlink_atomic_at(content, AT_FDCWD, full, 0));
 }
 
 typedef struct Fake {
@@ -311,7 +311,7 @@ static bool has_tree(const char *key) {
 static void test_cache(void **state) {
         const BundleItem *items = ITEMS(PROGRAM("/usr/bin/prog"), { BUNDLE_DATA | BUNDLE_OPTIONAL, "/usr/share/absent", NULL });
         char a[SHA256_HEX_SIZE], b[SHA256_HEX_SIZE], c[SHA256_HEX_SIZE];
-        _cleanup_free_ char *dir = layout_path(LAYOUT_BUNDLES_DIR), *litter = strf("%s/.tmp-0123456789abcdef", dir);
+        _cleanup_free_ char *dir = layout_path(LAYOUT_BUNDLES_DIR), *litter = strf("%s/.tmp", dir);
         struct stat st;
 
         put_program();

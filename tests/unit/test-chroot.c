@@ -69,7 +69,7 @@ static void put_initramfs(const char *vm, const char *content) {
         file = strf(LAYOUT_INITRAMFS_DIR "/%s.cpio", content);
         put_text(file, content);
         assert_ok(mkdir_parent_of_at(AT_FDCWD, link, 0700));
-        assert_ok(symlink_atomic_at(target, AT_FDCWD, link));
+        assert_ok(symlink_atomic_at(target, AT_FDCWD, link, 0));
 }
 
 static int setup(void **state) {
