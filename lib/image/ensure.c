@@ -208,7 +208,9 @@ static int get(Work *w, PullPolicy policy, char **ret_error) {
         if (r < 0)
                 return r;
 
-        r = work_remember_blobs(w, ret_error);
+        r = work_sweep_beginnings(w, ret_error);
+        if (r >= 0)
+                r = work_remember_blobs(w, ret_error);
         if (r < 0)
                 return r;
 

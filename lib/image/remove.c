@@ -87,6 +87,27 @@ static int sweep_scratch(Work *w) {
         return r < 0 ? r : sweep(fd, keep_rootfs, keep);
 }
 
+static bool keep_finished(const char *name, char *const *keep, size_t n_keep) {
+        return !startswith(name, ".#");
+}
+
+int work_sweep_beginnings(Work *w, char **ret_error) {
+        _cleanup_strv_ char **none = calloc(1, sizeof(char *));
+
+        if (!none)
+                return -ENOMEM;
+        if (flock(w->store_lock_fd, LOCK_EX | LOCK_NB) >= 0) {
+                (void) sweep(w->blobs_fd, keep_finished, none);
+                (void) sweep(w->rootfs_fd, keep_finished, none);
+                (void) sweep_scratch(w);
+        }
+        /* An attempt to have it alone loses the lock: flock(2). */
+        while (flock(w->store_lock_fd, LOCK_SH) < 0)
+                if (errno != EINTR)
+                        return image_error_errno(ret_error, negative_errno(), "cannot lock %s/lock/store", w->images_path);
+        return 0;
+}
+
 int work_remember_blobs(Work *w, char **ret_error) {
         _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;

@@ -64,6 +64,8 @@ int work_put_document(Work *w, const char *digest, const void *data, size_t n, c
 /* Whether all layers are in the store, by name and size. What has the name but not the size goes, so that skopeo does not take it for the blob. */
 bool work_have_layers(Work *w, const OciDocument *manifest);
 
+/* Removes what killed pulls and builds had begun, unless others get images now. With the store's lock held, shared. */
+int work_sweep_beginnings(Work *w, char **ret_error);
 /* What blobs the store has, for work_undo(). With the store's lock held. */
 int work_remember_blobs(Work *w, char **ret_error);
 /* After a failure, with the reference's lock held: what only this attempt has needed goes, where it does not help the next one (`resumable`).
