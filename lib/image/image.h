@@ -4,7 +4,7 @@
  *
  * Below images/: oci/blobs/sha256/<hex>, the blobs of an OCI layout, which skopeo shares among images; rootfs/<hex of the
  * manifest>.squashfs, the image files; lock/. A blob counts for nothing until the bytes read from it have its digest; an image file counts when
- * the database has it and it is as long as it says. Names appear after their content is on the disk, the row after the names. */
+ * the database has it, it is as long as it says, and has the time that it was sealed with. Names appear after their content is on the disk, the row after the names. */
 
 #include "base/macros.h"
 #include "definition/definition.h"

@@ -92,6 +92,15 @@ static int errno_of_message(const char *s) {
         return -ENXIO;
 }
 
+/* What to do about it, where that is known. */
+static const char *remedy_of_message(int error, const char *s) {
+        if (strstr(s, "signed by unknown authority"))
+                return " (put the CA's certificate into /etc/containers/certs.d/HOST:PORT/ca.crt)";
+        if (strstr(s, "unexpected EOF") || strstr(s, "connection reset"))
+                return " (try again: what has come whole is kept)";
+        return error == -EACCES ? " (AuthFile= of inferno.conf names the file with registries' passwords)" : "";
+}
+
 static int spawn_skopeo(char **argv, int out_fd, int err_fd, int held_fd, pid_t *ret) {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attr;
@@ -260,7 +269,7 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
         if (WIFSIGNALED(status))
                 return image_error(ret_error, -EIO, "skopeo was killed by signal %d", WTERMSIG(status));
         if (WEXITSTATUS(status) != 0) {
-                const char *e, *hint = "";
+                const char *e;
                 char *q = last_message;
 
                 if (!q)
@@ -274,9 +283,7 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
                 e = startswith(q, "Error parsing image name \"");
                 e = e ? strstr(e, "\": ") : NULL;
                 r = errno_of_message(q);
-                if (r == -EACCES)
-                        hint = " (AuthFile= of inferno.conf names the file with registries' passwords)";
-                return image_error(ret_error, r, "%s%s", e ? e + 3 : q, hint);
+                return image_error(ret_error, r, "%s%s", e ? e + 3 : q, remedy_of_message(r, q));
         }
         if (ret_output)
                 return strbuf_finish(&output, ret_output, ret_size);
