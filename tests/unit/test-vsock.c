@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <poll.h>
+#include <sys/resource.h>
 
 #include "test.h"
 #include "tests/ember/memory-guest.h"
@@ -453,6 +454,61 @@ static void test_refusals_are_bounded(void **state) {
         assert_int_equal(guest_used(&g, VSOCK_QUEUE_TX)->idx, g.avail[VSOCK_QUEUE_TX]);
 }
 
+static void send_from(uint32_t port, unsigned op) {
+        struct virtio_vsock_hdr p = header(op, 0);
+
+        p.src_port = port;
+        send_header(&p, NULL);
+}
+
+/* A guest that connects without end has as many connections as there may be; resets of them, however many, leave none; and ports can be
+ * used again, but not while they are. */
+static void test_storm(void **state) {
+        enum { STORM = VSOCK_CONNECTIONS_MAX + 500 };
+        const VsockMuxer *m = vsock_device_muxer(g.device);
+        unsigned n_accepted = 0, n_refused = 0;
+        static int fds[STORM];
+        int fd;
+
+        for (int round = 0; round < 2; round++) {
+                for (uint32_t i = 0; i < STORM; i++) {
+                        send_from(i, OP_REQUEST);
+                        assert_true(guest_receive(&g, &h, NULL));
+                        assert_int_equal(h.dst_port, i);
+                        guest_offer(&g, 1);
+                        if (h.op == OP_RST) {
+                                n_refused++;
+                                continue;
+                        }
+                        assert_int_equal(h.op, OP_RESPONSE);
+                        fds[n_accepted] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                        assert_true(fds[n_accepted++] >= 0);
+                }
+                assert_int_equal(n_accepted, VSOCK_CONNECTIONS_MAX);
+                assert_int_equal(n_refused, STORM - VSOCK_CONNECTIONS_MAX);
+                for (uint32_t i = 0; i < STORM; i++) {
+                        send_from(i, OP_RST);
+                        send_from(i, OP_RST);
+                }
+                expect_nothing();
+                assert_int_equal(vsock_muxer_n_connections(m), 0);
+                while (n_accepted > 0) {
+                        assert_eof(fds[--n_accepted]);
+                        close(fds[n_accepted]);
+                }
+                n_refused = 0;
+        }
+
+        fd = connect_to_host();
+        send_op(OP_REQUEST);
+        send_data("x", 1);
+        expect_nothing();
+        assert_int_equal(accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), -1);
+        assert_int_equal(read(fd, &(char) { 0 }, 1), 1);
+        assert_open(fd);
+        close(fd);
+}
+
 /* Chains that make no sense are given back, and the next one works. */
 static void test_hostile_chains(void **state) {
         static const struct {
@@ -680,6 +736,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_close_with_data_under_way, set_up_started, tear_down),
                 cmocka_unit_test_setup_teardown(test_half_close, set_up_started, tear_down),
                 cmocka_unit_test_setup_teardown(test_refusals_are_bounded, set_up_started, tear_down),
+                cmocka_unit_test_setup_teardown(test_storm, set_up_started, tear_down),
                 cmocka_unit_test_setup_teardown(test_hostile_chains, set_up_started, tear_down),
                 cmocka_unit_test_setup_teardown(test_scattered_buffers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_hostile_rings, set_up_started, tear_down),
@@ -689,7 +746,14 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_event_idx, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bind, set_up, tear_down),
         };
-        int r = cmocka_run_group_tests(tests, NULL, NULL);
+        struct rlimit files;
+        int r;
+
+        /* For both ends of as many connections as there may be. */
+        assert_ok(getrlimit(RLIMIT_NOFILE, &files));
+        files.rlim_cur = files.rlim_max;
+        assert_ok(setrlimit(RLIMIT_NOFILE, &files));
+        r = cmocka_run_group_tests(tests, NULL, NULL);
 
         (void) unlink("v");
         (void) unlink("v_1000");
