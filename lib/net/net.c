@@ -170,7 +170,6 @@ static int admit_guest(Store *store, Netlink *route, const NetRange *range, cons
  * be used (store is NULL, or fails) the rest is done all the same: the next net_vm_up() finds a VM that is active without a TAP. */
 static int dismiss_guest(Store *store, Netlink *route, const char *vm, const FirewallGuest *guests, size_t n_guests, char **ret_error) {
         _cleanup_(netlink_closep) Netlink *filter = NULL;
-        _cleanup_free_ char *error = NULL;
         int r, k;
 
         r = store ? store_network_set_active(store, vm, false) : 0;
