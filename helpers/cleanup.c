@@ -99,12 +99,14 @@ static int is_running(const char *vm) {
 static void remove_beginnings(Cleanup *c, const char *vm) {
         _cleanup_free_ char *dir = layout_vm_dir(vm), *current = layout_vm_current(vm), *initramfs = layout_vm_initramfs(vm), *env = layout_vm_env(vm);
         const char *const written[] = { current, initramfs, env };
+        int r;
 
-        remove_path(c, dir ? strf("%s/.new", dir) : NULL);
+        r = c->store ? version_remove_beginnings(c->store, vm) : 0;
+        if (r < 0)
+                note(c, log_error_errno(r, "Cannot remove what was begun of a version of VM '%s': %m", vm));
         remove_path(c, dir ? strf("%s/.upper.new", dir) : NULL);
         for (size_t i = 0; i < ELEMENTSOF(written); i++) {
-                int r = written[i] ? remove_temporary_at(AT_FDCWD, written[i]) : -ENOMEM;
-
+                r = written[i] ? remove_temporary_at(AT_FDCWD, written[i]) : -ENOMEM;
                 if (r < 0)
                         note(c, log_error_errno(r, "Cannot remove what was to become '%s': %m", written[i] ?: ""));
         }

@@ -133,14 +133,15 @@ static int make_template(int dir_fd, const char *dir, const char *name, const ch
                 r = run_mkfs(mkfs, path, spec->persistent, ret_error);
         if (r >= 0)
                 r = clone_file_at(dir_fd, TEMPLATE_RAW, dir_fd, TEMPLATE_TEMPORARY, 0400);
+        (void) unlinkat(dir_fd, TEMPLATE_RAW, 0);
         if (r >= 0) {
                 fd = safe_close(fd);
                 fd = openat(dir_fd, TEMPLATE_TEMPORARY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
                 if (fd < 0 || fsync(fd) < 0 || renameat(dir_fd, TEMPLATE_TEMPORARY, dir_fd, name) < 0 || fsync(dir_fd) < 0)
                         r = negative_errno();
         }
-        (void) unlinkat(dir_fd, TEMPLATE_RAW, 0);
-        (void) unlinkat(dir_fd, TEMPLATE_TEMPORARY, 0);
+        if (r < 0)
+                (void) unlinkat(dir_fd, TEMPLATE_TEMPORARY, 0);
         return r;
 }
 

@@ -21,6 +21,7 @@
 #define MANIFEST_MAGIC "inferno-version 1 "
 #define MANIFEST_END "end\n"
 #define STAGING ".new"
+#define NEXT ".next"                    /* symlink to a version from before it gets its name until it has its row */
 #define KILN_PID JAIL_KILN ".pid"       /* as both jailers name it */
 
 enum { MANIFEST_SIZE_MAX = 64 * 1024 };
@@ -176,13 +177,12 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
 }
 
 static int build_at(const VersionSpec *spec, int vm_fd, int kiln_fd, char **ret_error) {
+        _cleanup_free_ char *next = strf("../" JAIL_KILN "/%s", spec->ulid);
         _cleanup_close_ int version_fd = -EBADF, root_fd = -EBADF;
         int r;
 
-        /* One that was killed may have left its beginnings. */
-        r = remove_tree_at(vm_fd, STAGING);
-        if (r < 0)
-                return r;
+        if (!next)
+                return -ENOMEM;
         if (mkdirat(vm_fd, STAGING, 0700) < 0)
                 return negative_errno();
         version_fd = openat(vm_fd, STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -198,9 +198,67 @@ static int build_at(const VersionSpec *spec, int vm_fd, int kiln_fd, char **ret_
                 r = sync_tree(version_fd);
         if (r < 0)
                 return r;
+        r = symlink_atomic_at(next, vm_fd, NEXT, WRITE_FILE_LOCKED);
+        if (r < 0)
+                return r;
         if (renameat(vm_fd, STAGING, kiln_fd, spec->ulid) < 0 || fsync(kiln_fd) < 0)
                 return negative_errno();
         return 0;
+}
+
+/* The ULID that one of a VM's symlinks points to. -ENOENT: none. Whatever else is at that place counts as none, too. */
+static int read_link(const char *path, char ret[static ULID_STRING_SIZE]) {
+        const char *ulid;
+        char target[PATH_MAX];
+        ssize_t n;
+
+        n = readlink(path, target, sizeof(target) - 1);
+        if (n < 0)
+                return errno == EINVAL || errno == ENOTDIR ? -ENOENT : negative_errno();
+        target[n] = 0;
+        ulid = startswith(target, "../" JAIL_KILN "/");
+        if (!ulid || !ulid_is_valid(ulid))
+                return -ENOENT;
+        memcpy(ret, ulid, ULID_STRING_SIZE);
+        return 0;
+}
+
+/* 1: the database has it. */
+static int has_row(Store *store, const char *vm, const char *ulid) {
+        _cleanup_free_ StoreVersion *versions = NULL;
+        size_t n;
+        int r;
+
+        r = store_version_list(store, vm, &versions, &n);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                if (streq(versions[i].ulid, ulid))
+                        return 1;
+        return r < 0 ? r : 0;
+}
+
+int version_remove_beginnings(Store *store, const char *vm) {
+        _cleanup_free_ char *dir = layout_vm_dir(vm), *staging = dir ? strf("%s/" STAGING, dir) : NULL;
+        _cleanup_free_ char *next = dir ? strf("%s/" NEXT, dir) : NULL;
+        char ulid[ULID_STRING_SIZE];
+        int r;
+
+        if (!staging || !next)
+                return -ENOMEM;
+        r = remove_tree_at(AT_FDCWD, staging);
+        if (r >= 0)
+                r = remove_temporary_at(AT_FDCWD, next);
+        if (r < 0)
+                return r;
+        r = read_link(next, ulid);
+        if (r == -ENOENT)
+                return remove_tree_at(AT_FDCWD, next);
+        if (r >= 0)
+                r = has_row(store, vm, ulid);
+        if (r == 0)
+                r = version_remove(store, ulid);
+        if (r < 0)
+                return r;
+        return unlink(next) < 0 ? negative_errno() : 0;
 }
 
 int version_build(Store *store, const VersionSpec *spec, char **ret_error) {
@@ -214,7 +272,9 @@ int version_build(Store *store, const VersionSpec *spec, char **ret_error) {
         kiln_fd = open_or_make_directory(TAKE_PTR(kiln_dir), 0711);
         if (kiln_fd < 0)
                 return sentence_errno(ret_error, kiln_fd, "Cannot make '%s" LAYOUT_VMS_DIR "/" JAIL_KILN "'", layout_root());
-        r = build_at(spec, vm_fd, kiln_fd, &error);
+        r = version_remove_beginnings(store, spec->vm);
+        if (r >= 0)
+                r = build_at(spec, vm_fd, kiln_fd, &error);
         if (r < 0) {
                 (void) remove_tree_at(vm_fd, STAGING);
                 if (error)
@@ -223,7 +283,10 @@ int version_build(Store *store, const VersionSpec *spec, char **ret_error) {
                                       layout_root());
         }
         r = store_version_add(store, spec->vm, spec->ulid, spec->digest, spec->image_digest);
-        return r < 0 ? sentence(ret_error, r, "%s", store_error(store)) : 0;
+        if (r < 0)
+                return sentence(ret_error, r, "%s", store_error(store));
+        (void) unlinkat(vm_fd, NEXT, 0);
+        return 0;
 }
 
 /* 1: it is the entry that the line describes, and nobody but us could have written to it. */
@@ -421,21 +484,8 @@ int version_make_bind_targets(int root_fd) {
 
 int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]) {
         _cleanup_free_ char *path = layout_vm_current(vm);
-        const char *ulid;
-        char target[PATH_MAX];
-        ssize_t n;
 
-        if (!path)
-                return -ENOMEM;
-        n = readlink(path, target, sizeof(target) - 1);
-        if (n < 0)
-                return errno == EINVAL || errno == ENOTDIR ? -ENOENT : negative_errno();
-        target[n] = 0;
-        ulid = startswith(target, "../" JAIL_KILN "/");
-        if (!ulid || !ulid_is_valid(ulid))
-                return -ENOENT;
-        memcpy(ret, ulid, ULID_STRING_SIZE);
-        return 0;
+        return path ? read_link(path, ret) : -ENOMEM;
 }
 
 int version_clear_current(const char *vm) {

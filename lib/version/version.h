@@ -7,6 +7,7 @@
  *      vms/kiln/<ULID>/manifest    the VM's name and what of root/ belongs to the version; out of the VM's reach
  *      vms/<vm>/current            symlink to ../kiln/<ULID>
  *      vms/<vm>/.new/              a version that is being built; holder of the VM's lock only
+ *      vms/<vm>/.next              symlink to it while it has its name, but not yet its row
  *
  * All functions but version_running(), version_get_*() and version_enumerate() want the caller to hold vm_lock(). */
 
@@ -35,6 +36,9 @@ typedef struct VersionSpec {
 
 /* Builds it, makes it durable, gives it its name, and then its row in the database. *ret_error names the file that failed. */
 int version_build(Store *store, const VersionSpec *spec, char **ret_error);
+
+/* Removes what a builder that was killed has left: at most one version, half made, or whole without a row. version_build() begins with it. */
+int version_remove_beginnings(Store *store, const char *vm);
 
 /* 1: the version is there and every entry that belongs to it is the one that was put there. 0: not so. */
 int version_is_intact(const char *vm, const char *ulid);

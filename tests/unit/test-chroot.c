@@ -515,6 +515,7 @@ static void test_killed(void **state) {
         Fixture *f = *state;
         _cleanup_free_ StoreVersion *versions = NULL;
         _cleanup_free_ char *beginnings = NULL, *dir = layout_vm_dir(VM);
+        _cleanup_strv_ char **on_disk = NULL;
         unsigned n_killed = 0;
         size_t n;
 
@@ -550,14 +551,36 @@ static void test_killed(void **state) {
         }
         print_message("%u of 60 were killed\n", n_killed);
         assert_true(n_killed > 10);
-        /* No row names a version that is not whole. */
+        /* No row names a version that is not whole, and all but the last one has its row. */
+        assert_ok(version_remove_beginnings(f->store, VM));
         assert_ok(store_version_list(f->store, VM, &versions, &n));
+        assert_ok(version_enumerate(&on_disk));
+        assert_int_equal(strv_length(on_disk), n);
         for (size_t i = 0; i < n; i++)
                 assert_int_equal(version_is_intact(VM, versions[i].ulid), 1);
         assert_ok(cleanup_prune(1));
         beginnings = strf("%s/.new", dir);
         assert_true(access(beginnings, F_OK) < 0);
         (void) prepare(f);
+}
+
+/* Killed between the rename and the row. */
+static void test_unrecorded(void **state) {
+        Fixture *f = *state;
+        Preparation a = prepare(f), b;
+        _cleanup_free_ char *dir = layout_vm_dir(VM), *next = strf("%s/.next", dir), *target = strf("../kiln/%s", a.ulid);
+
+        assert_ok(symlink(target, next));
+        assert_ok(version_remove_beginnings(f->store, VM));
+        assert_true(exists(layout_version_dir(a.ulid)));
+        assert_false(exists(strdup(next)));
+
+        assert_ok(symlink(target, next));
+        assert_ok(store_version_remove(f->store, a.ulid));
+        b = prepare(f);
+        assert_true(b.built);
+        assert_false(exists(layout_version_dir(a.ulid)) || exists(strdup(next)));
+        assert_true(exists(layout_version_dir(b.ulid)));
 }
 
 /* In a network namespace of its own, for the clean-up really takes TAPs and tables away. */
@@ -843,6 +866,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_jail), TEST(test_reuse), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
                 TEST(test_running), TEST(test_concurrent), TEST(test_killed), TEST(test_stopped), TEST(test_gone), TEST(test_prune),
+                TEST(test_running), TEST(test_concurrent), TEST(test_unrecorded), TEST(test_stopped), TEST(test_gone), TEST(test_prune),
                 TEST(test_bind_paths), TEST(test_mount_options), TEST(test_no_space), TEST(test_cost),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
