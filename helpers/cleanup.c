@@ -197,6 +197,13 @@ int cleanup_stopped(const char *vm) {
         return cleanup_end(&c);
 }
 
+void cleanup_instance(const char *instance) {
+        int r = version_remove_bind_targets(instance);
+
+        if (r < 0)
+                log_warning_errno(r, "Cannot remove what systemd has made for the instance \"%.100s\": %m", instance);
+}
+
 typedef int (*NameFunc)(Cleanup *c, int dir_fd, const char *name, void *userdata);
 
 /* Calls f for each name in a directory of the host that does not begin with a ".", or, hidden: that does. */

@@ -10,6 +10,9 @@
  * it also forgets the VM, but for a writable layer that was to persist. */
 int cleanup_stopped(const char *vm);
 
+/* The same for an instance that is no VM's name: of that there is only what systemd has made. */
+void cleanup_instance(const char *instance);
+
 /* Forgets all VMs without a definition that do not run: rows, versions, directories; writable layers that were to persist only with_layers. */
 int cleanup_gone(bool with_layers);
 

@@ -2,6 +2,8 @@
 
 /* Takes away what a VM leaves. inferno-cleanup(8). */
 
+#include "base/exit-codes.h"
+#include "base/log.h"
 #include "base/parse.h"
 #include "helpers/cleanup.h"
 #include "helpers/program.h"
@@ -44,8 +46,17 @@ static int run_prune(const char *argument) {
         return cleanup_prune(keep);
 }
 
+/* systemd runs the unit of any instance. Where that is no name of a VM, all that there can be is what systemd has made itself. */
+static int run_stopped(const char *name) {
+        if (vm_name_is_valid(name))
+                return cleanup_stopped(name);
+        cleanup_instance(name);
+        log_error("\"%.100s\" is no name of a VM: " VM_NAME_WANTED ".", name);
+        return EXIT_USAGE;
+}
+
 static const HelperVerb verbs[] = {
-        { "stopped", "VM", cleanup_stopped },
+        { "stopped", "NAME", run_stopped },
         { "gone", NULL, run_gone },
         { "prune", NULL, run_prune },
         {},

@@ -60,13 +60,16 @@ static bool is_vm(const char *argument) {
 
 int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verbs, const HelperOption *options) {
         const char *words[2];
+        bool options_end = false;
         int n_words = 0, r;
 
         log_setup(argv[0], LOG_TARGET_STDERR);
         (void) umask(0022);
 
         for (int i = 1; i < argc; i++) {
-                if (argv[i][0] == '-') {
+                if (!options_end && streq(argv[i], "--"))
+                        options_end = true;
+                else if (!options_end && argv[i][0] == '-') {
                         r = parse_option(argv[i], usage, options);
                         if (r <= 0)
                                 return -r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* The command line that all helpers share: "inferno-xyz [OPTIONS…] VERB [NAME]", with --help, --version and --root=DIR. */
+/* The command line that all helpers share: "inferno-xyz [OPTIONS…] VERB [NAME]", with --help, --version and --root=DIR. What
+ * follows "--" is no option. */
 
 #include "base/macros.h"
 

@@ -47,6 +47,7 @@ static const struct {
         { "PIDFile", "A VM's unit is Type=notify, without a PID file." },
         { "GuessMainPID", "A VM's main process is known." },
         { "RemainAfterExit", "A VM's unit is active exactly as long as the VM runs." },
+        { "ExitType", "A VM's unit is active exactly as long as the VM runs." },
         { "User", "The unit starts as root, and each VM has a user of its own below that; for the user in the guest there is User= in [VM]." },
         { "Group", "The unit starts as root, and each VM has a group of its own below that; for the group in the guest there is User= in [VM]." },
         { "DynamicUser", "The unit starts as root, and each VM has a user of its own below that." },
@@ -56,6 +57,15 @@ static const struct {
         { "BindReadOnlyPaths", "Nothing can be bound into the jail, which is the same for every start of a version." },
         { "EnvironmentFile", "EnvironmentFile= of the unit says which version of the VM to start; for the guest's environment there is EnvironmentFile= in [VM]." },
         { "KillMode", "KillMode= is mixed, so that kiln can stop the guest before anything is killed." },
+        { "KillSignal", "SIGTERM has kiln stop the guest, and no other signal; the one that the workload gets is StopSignal= in [VM]." },
+        { "RestartKillSignal", "SIGTERM has kiln stop the guest, and no other signal; the one that the workload gets is StopSignal= in [VM]." },
+        { "SendSIGHUP", "SIGTERM has kiln stop the guest, and no other signal." },
+        { "WatchdogSignal", "SIGABRT has kiln tell of the guest that does not answer." },
+        { "TimeoutStopSec", "How long the guest may take to stop is StopTimeout= in [VM], from which TimeoutStopSec= follows." },
+        { "TimeoutSec", "How long the start may take is TimeoutStartSec=, and how long the guest may take to stop StopTimeout= in [VM]." },
+        { "PrivateDevices", "The jailer makes the VM's device nodes, and its network interface needs /dev/net/tun." },
+        { "PrivateUsers", "Each VM has a user of its own, which the unit's user namespace would not have." },
+        { "PAMName", "A session would take the VM out of its slice." },
         { "Slice", "The VM's slice follows from Tenant= in [VM]; limits go to [Slice]." },
         { "PrivateNetwork", "The VM's network interface is in the host's network namespace." },
         { "NetworkNamespacePath", "The VM's network interface is in the host's network namespace." },
@@ -68,6 +78,18 @@ static bool key_is_sane(const char *key) {
                 if (!isalnum((unsigned char) *key) && *key != '-')
                         return false;
         return true;
+}
+
+static const char *check_unit(const char *key) {
+        if (streq(key, "SourcePath"))
+                return "SourcePath= is the definition, so that systemd tells when that has changed.";
+        return NULL;
+}
+
+static const char *check_slice(const char *key) {
+        if (streq(key, "Slice"))
+                return "The name of the VM's slice says where it is; Tenant= in [VM] is the slice above it.";
+        return NULL;
 }
 
 static const char *check_service(const char *key, const char *value) {
@@ -98,6 +120,10 @@ static const char *check_install(const char *key, const char *value) {
 const char *pass_through_check(const char *section, const char *key, const char *value) {
         if (!key_is_sane(key))
                 return "Keys are letters, digits and hyphens.";
+        if (streq(section, "Unit"))
+                return check_unit(key);
+        if (streq(section, "Slice"))
+                return check_slice(key);
         if (streq(section, "Service"))
                 return check_service(key, value);
         if (streq(section, "Install"))

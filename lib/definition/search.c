@@ -22,18 +22,33 @@ static bool is_fatal(int r) {
         return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO;
 }
 
+/* A path without layout_root(). Symbolic links of another tree are meant from the root of that tree. */
+static int open_in_root(const char *path, int flags) {
+        _cleanup_close_ int root_fd = -EBADF;
+        const char *root = layout_root();
+        struct open_how how = { .flags = (unsigned) flags, .resolve = RESOLVE_IN_ROOT };
+        long fd;
+
+        if (isempty(root))
+                fd = open(path, flags);
+        else {
+                root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (root_fd < 0)
+                        return negative_errno();
+                fd = syscall(SYS_openat2, root_fd, path + 1, &how, sizeof(how));
+        }
+        return fd < 0 ? negative_errno() : (int) fd;
+}
+
 int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *errors) {
         SearchPath s = { .dirs = dirs };
         int r = 0;
 
         for (; dirs[s.n] && !is_fatal(r); s.n++) {
-                _cleanup_free_ char *path = layout_path(dirs[s.n]);
-                int k;
+                int k = s.fds[s.n] = open_in_root(dirs[s.n], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-                s.fds[s.n] = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
-                k = path ? negative_errno() : -ENOMEM;
-                if (s.fds[s.n] < 0 && k != -ENOENT)
-                        r = is_fatal(k) ? k : problems_add(errors, "%s: %s", path, problems_read_error(k));
+                if (k < 0 && k != -ENOENT)
+                        r = is_fatal(k) ? k : problems_add(errors, "%s%s: %s", layout_root(), dirs[s.n], problems_read_error(k));
         }
         if (is_fatal(r)) {
                 search_close(&s);
@@ -65,24 +80,6 @@ bool search_is_mask(const SearchPath *s, size_t dir, const char *name) {
         struct stat st;
 
         return link_is_mask(s->fds[dir], name) || (fstatat(s->fds[dir], name, &st, 0) >= 0 && is_null_device(&st));
-}
-
-/* A symlink of the other tree is meant from the root of that tree. */
-static int open_link(int dir_fd, const char *path, const char *name) {
-        _cleanup_close_ int root_fd = -EBADF;
-        const char *root = layout_root();
-        struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, .resolve = RESOLVE_IN_ROOT };
-        long fd;
-
-        if (isempty(root)) {
-                fd = openat(dir_fd, name, (int) how.flags);
-                return fd < 0 ? negative_errno() : (int) fd;
-        }
-        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (root_fd < 0)
-                return negative_errno();
-        fd = syscall(SYS_openat2, root_fd, path + strlen(root) + 1, &how, sizeof(how));
-        return fd < 0 ? negative_errno() : (int) fd;
 }
 
 static int check_regular(int fd) {
@@ -129,30 +126,41 @@ static int read_text(int fd, char **ret, size_t *ret_size) {
         return 0;
 }
 
-/* -ENOENT, -ERFKILL, or what is wrong with the file. `path` is where the name in dir_fd is, for symlinks. */
-static int read_config_file(int dir_fd, const char *path, const char *name, bool is_regular, char **ret, size_t *ret_size) {
+/* For reading a file that need not be a regular one: anything else is not opened, since opening alone does something to many a device. */
+static int open_unknown(int dir_fd, const char *path, const char *name) {
+        char self[sizeof("/proc/self/fd/") + 11];
         _cleanup_close_ int fd = -EBADF;
+        struct stat st;
         int r;
 
-        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
-        if (fd < 0 && errno == ELOOP) {
-                is_regular = false;
+        fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return negative_errno();
+        if (S_ISLNK(st.st_mode)) {
                 if (link_is_mask(dir_fd, name))
                         return -ERFKILL;
-                fd = open_link(dir_fd, path, name);
-                if (fd == -ENOENT)
-                        return -ENOLINK;
+                safe_close(fd);
+                fd = open_in_root(path, O_PATH | O_CLOEXEC);
                 if (fd < 0)
-                        return fd;
+                        return fd == -ENOENT ? -ENOLINK : fd;
         }
+        r = check_regular(fd);
+        if (r < 0)
+                return r;
+        snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+        r = open(self, O_RDONLY | O_CLOEXEC);
+        return r < 0 ? negative_errno() : r;
+}
+
+/* -ENOENT, -ERFKILL, or what is wrong with the file. `path` is where the name in dir_fd is, without layout_root(). */
+static int read_config_file(int dir_fd, const char *path, const char *name, bool is_regular, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = -EBADF;
+
+        if (is_regular)
+                fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
         if (fd < 0)
-                return negative_errno();
-        if (!is_regular) {
-                r = check_regular(fd);
-                if (r < 0)
-                        return r;
-        }
-        return read_text(fd, ret, ret_size);
+                fd = open_unknown(dir_fd, path, name);
+        return fd < 0 ? fd : read_text(fd, ret, ret_size);
 }
 
 typedef struct Dropin {
@@ -182,15 +190,15 @@ static int compare_dropins(const void *a, const void *b) {
         return k != 0 ? k : (x->dir > y->dir) - (x->dir < y->dir);
 }
 
-/* Adds the names of one NAME.d. */
-static int list_dropins(DropinList *l, size_t dir, int dir_fd, const char *name) {
+/* Adds the names of one NAME.d; path without layout_root(). */
+static int list_dropins(DropinList *l, size_t dir, const char *path) {
         _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
         int fd, r;
 
-        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = open_in_root(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
-                return errno == ENOENT ? 0 : negative_errno();
+                return fd == -ENOENT ? 0 : fd;
         l->fds[dir] = fd;
         r = dir_open_at(fd, ".", 0, &d);
         if (r < 0)
@@ -221,13 +229,18 @@ static int load_dropins(const SearchPath *s, const char *name, unsigned dirs, Se
         if (snprintf(folder, sizeof(folder), "%s.d", name) >= (int) sizeof(folder))
                 return 0;
         for (size_t i = 0; i < s->n; i++) {
+                _cleanup_free_ char *path = NULL;
+
                 if (s->fds[i] < 0 || !(dirs & 1U << i))
                         continue;
-                r = list_dropins(&l, i, s->fds[i], folder);
+                path = strjoin(s->dirs[i], "/", folder);
+                if (!path)
+                        return -ENOMEM;
+                r = list_dropins(&l, i, path);
                 if (is_fatal(r))
                         return r;
                 if (r < 0)
-                        result = problems_add(errors, "%s%s/%s: %s", layout_root(), s->dirs[i], folder,
+                        result = problems_add(errors, "%s%s: %s", layout_root(), path,
                                               r == -E2BIG ? "There are more than 1000 drop-ins." : problems_read_error(r));
         }
         if (l.n > 1)
@@ -243,7 +256,7 @@ static int load_dropins(const SearchPath *s, const char *name, unsigned dirs, Se
                 path = strjoin(layout_root(), s->dirs[d->dir], "/", folder, "/", d->name);
                 if (!path)
                         return -ENOMEM;
-                r = read_config_file(d->fd, path, d->name, false, &text, &size);
+                r = read_config_file(d->fd, path + strlen(layout_root()), d->name, false, &text, &size);
                 if (r == -ERFKILL || r == -ENOENT)
                         continue;
                 if (is_fatal(r))
@@ -270,7 +283,7 @@ int search_load(const SearchPath *s, const char *name, SearchHint hint, bool dro
                 path = strjoin(layout_root(), s->dirs[i], "/", name);
                 if (!path)
                         return -ENOMEM;
-                result = read_config_file(s->fds[i], path, name, hint.regular & 1U << i, &text, &size);
+                result = read_config_file(s->fds[i], path + strlen(layout_root()), name, hint.regular & 1U << i, &text, &size);
                 if (is_fatal(result))
                         return result;
                 if (result >= 0)

@@ -482,6 +482,41 @@ int version_make_bind_targets(int root_fd) {
         return 0;
 }
 
+/* "." and ".." are instances too: below LAYOUT_STATE_DIR both stay within it, and nothing goes that has content. */
+int version_remove_bind_targets(const char *instance) {
+        static const char *const below[] = { "/current/root/run/systemd/journal", "/current/root/run/systemd", "/current/root/run", "/current/root",
+                                             "/current", "" };
+        _cleanup_close_ int state_fd = open_directory(layout_path(LAYOUT_STATE_DIR)), root_fd = -EBADF;
+        _cleanup_free_ char *root = strf("vms/%s/current/root", instance);
+
+        if (!root)
+                return -ENOMEM;
+        if (state_fd < 0 || strchr(instance, '/'))
+                return 0;
+        root_fd = open_beneath(state_fd, root, O_RDONLY | O_DIRECTORY, 0);
+        if (root_fd < 0)
+                return root_fd == -ENOENT || root_fd == -ENAMETOOLONG ? 0 : root_fd;
+        detach_binds(root_fd);
+        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
+                _cleanup_close_ int fd = open_beneath(root_fd, bind_targets[i][0], O_RDONLY | O_DIRECTORY, 0);
+                struct stat st;
+
+                if (fd >= 0 && fstatat(fd, bind_targets[i][1], &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+                    unlinkat(fd, bind_targets[i][1], 0) < 0)
+                        return negative_errno();
+        }
+        for (size_t i = 0; i < ELEMENTSOF(below); i++) {
+                _cleanup_free_ char *dir = strf("vms/%s%s", instance, below[i]);
+
+                if (!dir)
+                        return -ENOMEM;
+                /* That of all jails stays. */
+                if (streq(dir, "vms/" JAIL_KILN) || unlinkat(state_fd, dir, AT_REMOVEDIR) < 0)
+                        break;
+        }
+        return 0;
+}
+
 int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]) {
         _cleanup_free_ char *path = layout_vm_current(vm);
 

@@ -59,6 +59,8 @@ int version_clean(const char *ulid, VersionCleanFlags flags);
 
 /* What has to be in a clean jail before systemd can bind its sockets there: run/systemd/notify, run/systemd/journal/socket. */
 int version_make_bind_targets(int root_fd);
+/* Removes the empty files and directories which systemd makes for BindPaths= when a unit of any instance is started, unless a VM has that name. */
+int version_remove_bind_targets(const char *instance);
 
 /* -ENOENT: none. Whatever else is at that place counts as none, too. */
 int version_get_current(const char *vm, char ret[static ULID_STRING_SIZE]);

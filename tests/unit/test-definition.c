@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/parse.h"
 #include "definition/definition.h"
 #include "definition/pass-through.h"
 #include "definition/words.h"
@@ -148,6 +154,34 @@ static void test_problems(void **state) {
                        ":4: White space after the backslash at the end of the line, which continues nothing so.");
         ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nType=simple\n",
                        ":4: Type=simple: A VM's unit is Type=notify: kiln tells systemd when the guest is ready.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nKillSignal=SIGINT\n",
+                       ":4: KillSignal=SIGINT: SIGTERM has kiln stop the guest, and no other signal; the one that the workload gets is StopSignal= in [VM].");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nExecStart=/bin/sh\n",
+                       ":4: ExecStart=/bin/sh: ExecStart= runs the VM and cannot be replaced; commands before and after it go to ExecStartPre=, "
+                       "ExecStartPost= and ExecStopPost=.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nExecStartPre=\n",
+                       ":4: ExecStartPre=: Inferno's own steps before the start and after the end cannot be taken away.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nUser=www\n",
+                       ":4: User=www: The unit starts as root, and each VM has a user of its own below that; for the user in the guest there is User= in [VM].");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nTimeoutStopSec=5\n",
+                       ":4: TimeoutStopSec=5: How long the guest may take to stop is StopTimeout= in [VM], from which TimeoutStopSec= follows.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Service]\nType=oneshot \\\n\n", ":4: Type=oneshot: A VM's unit is Type=notify: kiln tells systemd when the guest is ready.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Unit]\nSourcePath=/x\n",
+                       ":4: SourcePath=/x: SourcePath= is the definition, so that systemd tells when that has changed.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Slice]\nSlice=x.slice\n",
+                       ":4: Slice=x.slice: The name of the VM's slice says where it is; Tenant= in [VM] is the slice above it.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Slice]\n[Unit]=x\n", ":4: Section header without a name in brackets.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Unit]\nOn Failure=x\n", ":4: On Failure=x: Keys are letters, digits and hyphens.");
+        ASSERT_PROBLEM("[VM]\nImage=a\n[Install]\nAlias=web.service\n",
+                       ":4: Alias=web.service: systemd has no aliases for instances of templates, which units of VMs are.");
+        ASSERT_PROBLEM("[VM]\nImage=a\nHostname=a_b\n",
+                       ":3: Hostname=a_b: wanted is a host name: letters, digits, inner hyphens and dots, 64 at most");
+        ASSERT_PROBLEM("[VM]\nImage=a\nHostname=a;reboot\n",
+                       ":3: Hostname=a;reboot: wanted is a host name: letters, digits, inner hyphens and dots, 64 at most");
+        ASSERT_PROBLEM("[VM]\nImage=a\nKernelArgs='init=/bin/sh -c'\n",
+                       ":3: KernelArgs='init=/bin/sh -c': wanted are words of printable ASCII without white space and double quotes; "
+                       "\"--\", rdinit= and virtio_mmio.device= are Inferno's");
+        ASSERT_PROBLEM("[VM]\nImage=a\nTenant=..\n", ":3: Tenant=..: this is no name as VMs have: " VM_NAME_WANTED);
         ASSERT_PROBLEM("[VM]\nImage=a\n[Install]\nWantedBy=../x.target\n",
                        ":4: WantedBy=../x.target: Wanted are names of units such as multi-user.target, without specifiers and quotes, 246 bytes at most.");
 }
@@ -200,28 +234,145 @@ static void test_precedence(void **state) {
         assert_error(load("../web", &masked, &e), EINVAL);
 }
 
+/* The only definition is this one, and it cannot be read for this reason. */
+static void assert_unreadable(const char *name, const char *problem) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        assert_error(load(name, &d, &e), EINVAL);
+        assert_int_equal(e.n_lines, 1);
+        assert_true(endswith(e.lines[0], problem));
+}
+
 static void test_odd_files(void **state) {
-        static const struct {
-                const char *name, *problem;
-        } cases[] = {
-                { "dir", "This is a directory, not a file." },
-                { "loop", "The symbolic link leads to itself." },
-                { "dangling", "The symbolic link leads to a file that does not exist." },
-                { "fifo", "This is not a regular file." },
-        };
+        _cleanup_close_ int socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
 
         assert_ok(mkdir_parents_at(root_fd, "etc/inferno/vms/dir.vm", 0755));
         assert_ok(symlinkat("loop.vm", root_fd, "etc/inferno/vms/loop.vm"));
         assert_ok(symlinkat("nowhere.vm", root_fd, "etc/inferno/vms/dangling.vm"));
+        assert_ok(symlinkat("fifo.vm", root_fd, "etc/inferno/vms/link.vm"));
         assert_ok(mkfifoat(root_fd, "etc/inferno/vms/fifo.vm", 0644));
-        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s/etc/inferno/vms/socket.vm", root);
+        assert_ok(bind(socket_fd, (struct sockaddr *) &address, sizeof(address)));
+        assert_unreadable("dir", "dir.vm: This is a directory, not a file.");
+        assert_unreadable("loop", "loop.vm: The symbolic link leads to itself.");
+        assert_unreadable("dangling", "dangling.vm: The symbolic link leads to a file that does not exist.");
+        assert_unreadable("fifo", "fifo.vm: This is not a regular file.");
+        assert_unreadable("link", "link.vm: This is not a regular file.");
+        assert_unreadable("socket", "socket.vm: This is not a regular file.");
+}
+
+/* What is no regular file is not opened either: that alone rewinds a tape, or starts a watchdog. */
+static void test_device(void **state) {
+        _cleanup_close_ int inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), fd = -EBADF;
+        struct inotify_event event;
+        char path[128];
+
+        assert_ok(mkdir_parents_at(root_fd, "etc/inferno/vms", 0755));
+        assert_ok(mkfifoat(root_fd, "etc/inferno/vms/device.vm", 0644));
+        assert_ok(symlinkat("device.vm", root_fd, "etc/inferno/vms/link.vm"));
+        snprintf(path, sizeof(path), "%s/etc/inferno/vms/device.vm", root);
+        assert_ok(inotify_add_watch(inotify_fd, path, IN_OPEN));
+        assert_unreadable("device", "device.vm: This is not a regular file.");
+        assert_unreadable("link", "link.vm: This is not a regular file.");
+        assert_true(read(inotify_fd, &event, sizeof(event)) < 0 && errno == EAGAIN);
+        fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        assert_true(read(inotify_fd, &event, sizeof(event)) == sizeof(event));
+}
+
+/* Files that only their owner can read; root reads them all. */
+static void test_unreadable(void **state) {
+        int wstatus;
+        pid_t pid;
+
+        if (geteuid() != 0)
+                skip();
+        put("etc/inferno/vms/closed.vm", "[VM]\nImage=a\n");
+        put("etc/inferno/vms/web.vm", "[VM]\nImage=a\n");
+        put("run/inferno/vms/web.vm.d/x.conf", "[VM]\n");
+        assert_ok(fchmodat(root_fd, "etc/inferno/vms/closed.vm", 0600, 0));
+        assert_ok(fchmodat(root_fd, "run/inferno/vms/web.vm.d", 0700, 0));
+        assert_ok(fchmodat(root_fd, ".", 0755, 0));
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                assert_ok(setuid(65534));
+                assert_unreadable("closed", "closed.vm: Permission denied");
+                assert_unreadable("web", "web.vm.d: Permission denied");
+                _exit(0);
+        }
+        assert_true(waitpid(pid, &wstatus, 0) == pid && WIFEXITED(wstatus));
+        assert_int_equal(WEXITSTATUS(wstatus), 0);
+}
+
+/* Definitions' folders that are links, within the other tree, files, loops, or missing. */
+static void test_odd_folders(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL, *none = NULL;
+        _cleanup_(definition_set_freep) DefinitionSet *set = NULL;
+
+        put("srv/vms/web.vm", "[VM]\nImage=a\n");
+        put("srv/dropins/x.conf", "[VM]\nUser=linked\n");
+        assert_ok(mkdir_parents_at(root_fd, "etc/inferno", 0755));
+        assert_ok(symlinkat("/srv/vms", root_fd, "etc/inferno/vms"));
+        assert_ok(symlinkat("/srv/dropins", root_fd, "srv/vms/web.vm.d"));
+        assert_ok(load("web", &d, &e));
+        assert_string_equal(d->user, "linked");
+
+        /* What a folder that is none would mask is not known; the others' definitions are listed all the same. */
+        put("run/inferno/vms", "");
+        assert_unreadable("web", "/run/inferno/vms: This is not a directory.");
+        assert_ok(definition_set_new(&set, &e));
+        assert_int_equal(definition_set_size(set), 1);
+        assert_int_equal(e.n_lines, 1);
+
+        assert_ok(unlinkat(root_fd, "run/inferno/vms", 0));
+        assert_ok(symlinkat("vms", root_fd, "run/inferno/vms"));
+        assert_unreadable("web", "/run/inferno/vms: The symbolic link leads to itself.");
+        assert_ok(unlinkat(root_fd, "run/inferno/vms", 0));
+        assert_ok(symlinkat("/nowhere", root_fd, "run/inferno/vms"));
+        assert_error(load("nobody", &none, &e), ENOENT);
+}
+
+/* While others write it, by rename or in place, it is as it was at some time, or wrong; never worse. */
+static void test_changes_while_read(void **state) {
+        static const char small[] = "[VM]\nImage=small\n";
+        _cleanup_free_ char *large = calloc(1, 40000);
+        unsigned found[2] = {};
+        int wstatus;
+        pid_t pid;
+
+        strcpy(large, "[VM]\nImage=large\n");
+        memset(large + strlen(large), '#', 30000);
+        put("etc/inferno/vms/web.vm", small);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+                for (unsigned i = 0;; i++) {
+                        const char *text = i % 2 ? small : large;
+
+                        if (i % 8 < 4)
+                                put("etc/inferno/vms/web.vm", text);
+                        else {
+                                _cleanup_close_ int fd = openat(root_fd, "etc/inferno/vms/web.vm", O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+                                assert_ok(write_full(fd, text, strlen(text)));
+                        }
+                }
+        for (unsigned i = 0; i < 20000 && (found[0] == 0 || found[1] == 0 || i < 2000); i++) {
                 _cleanup_definition_errors_ DefinitionErrors e = {};
                 _cleanup_(definition_freep) Definition *d = NULL;
+                int r = load("web", &d, &e);
 
-                assert_error(load(cases[i].name, &d, &e), EINVAL);
-                assert_int_equal(e.n_lines, 1);
-                assert_true(endswith(e.lines[0], cases[i].problem));
+                assert_true(r == 0 || r == -EINVAL);
+                assert_int_equal(r < 0, e.n_lines > 0);
+                if (r == 0)
+                        found[streq(d->image, "large")]++;
         }
+        assert_ok(kill(pid, SIGKILL));
+        assert_true(waitpid(pid, &wstatus, 0) == pid && WIFSIGNALED(wstatus));
+        assert_true(found[0] > 0 && found[1] > 0);
 }
 
 static void test_enumerate(void **state) {
@@ -338,6 +489,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_all_problems_are_told, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_odd_files, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_device, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_unreadable, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_odd_folders, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_changes_while_read, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_enumerate, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_site_config, setup, teardown),
                 cmocka_unit_test(test_words),

@@ -59,12 +59,16 @@ static void test_verbs(void **state) {
         assert_int_equal(CALL("list", "web1"), exit_code_from_errno(-ENOENT));
         assert_string_equal(seen, "list web1");
         assert_int_equal(CALL("prune"), EXIT_BUSY);
+        assert_int_equal(CALL("up", "--", "web1"), 0);
+        assert_string_equal(seen, "up web1");
 }
 
 static void test_wrong(void **state) {
         assert_int_equal(CALL("up"), EXIT_USAGE);
         assert_int_equal(CALL("up", "../x"), EXIT_USAGE);
         assert_int_equal(CALL("up", "a", "b"), EXIT_USAGE);
+        assert_int_equal(CALL("up", "--", "--help"), EXIT_USAGE);
+        assert_int_equal(CALL("up", "--", "-x"), EXIT_USAGE);
         assert_int_equal(CALL("prune", "a"), EXIT_USAGE);
         assert_int_equal(CALL("dance"), EXIT_USAGE);
         assert_int_equal(CALL("--dance", "up", "a"), EXIT_USAGE);
