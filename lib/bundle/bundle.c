@@ -268,7 +268,7 @@ static int include_config(Bundle *b, const char *from, const char *pattern, unsi
         _cleanup_strv_ char **names = NULL;
         struct dirent *de;
         char *slash;
-        DIR *d;
+        _cleanup_closedir_ DIR *d = NULL;
         int fd, r;
 
         path = pattern[0] == '/' ? strdup(pattern) : strf("%.*s/%s", (int) (strrchr(from, '/') - from), from, pattern);
