@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A status line of the guest, or its console: whatever they say, what comes of it is one printable line and valid JSON. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        EndFacts f = { .vmm = "ember", .stop_signal = 15, .vmm_code = 1, .console = "" };
+        EndFacts f = { .vmm = "ember", .stop_signal = 15, .stop_signal_sent = true, .vmm_code = 1, .console = "" };
         char error[STATUS_LINE_ERROR_MAX], console[TAIL_TEXT_MAX];
         _cleanup_free_ char *json = NULL;
         static Tail tail;
