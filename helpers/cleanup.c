@@ -17,6 +17,7 @@
 #include "net/net.h"
 #include "version/upper.h"
 #include "version/version.h"
+#include "volume/volume.h"
 
 typedef struct Cleanup {
         Store *store;                   /* NULL: cannot be opened, what cannot do without is left out */
@@ -112,6 +113,17 @@ static void remove_beginnings(Cleanup *c, const char *vm) {
         }
 }
 
+static void detach_volumes(Cleanup *c, const char *vm) {
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = c->store ? volume_detach_all(c->store, vm, &error) : 0;
+        if (r < 0) {
+                log_error("%s", error ?: "Out of memory.");
+                note(c, r);
+        }
+}
+
 /* Undoes one run. Holder of the lock. */
 static void remove_run(Cleanup *c, const char *vm) {
         char ulid[ULID_STRING_SIZE];
@@ -125,6 +137,8 @@ static void remove_run(Cleanup *c, const char *vm) {
                 r = version_clear_current(vm);
         if (r < 0)
                 note(c, log_error_errno(r, "Cannot clean the jail of VM '%s': %m", vm));
+        else
+                detach_volumes(c, vm);  /* they are out of the jail's reach now */
         remove_path(c, layout_vm_env(vm));
         remove_beginnings(c, vm);
 }

@@ -21,6 +21,7 @@
 #include "net/address.h"
 #include "version/upper.h"
 #include "version/version.h"
+#include "volume/volume.h"
 #include "vmm/ember-files.h"
 
 /* Of the kernel's 2048 bytes the VMM needs some for its devices: about 40 for each of at most 17. */
@@ -86,6 +87,19 @@ static int format_kiln_config(const Plan *p, const char *ulid, char **ret, char 
         return r < 0 ? sentence_errno(ret_error, r, "Cannot write " JAIL_KILN_CONFIG " of VM '%s'", d->name) : 0;
 }
 
+/* A name of a VM may have characters that no drive_id has. Writeback: what the guest has flushed is on the disk. */
+static int add_volumes(const Definition *d, json_t *drives) {
+        for (size_t i = 0; i < d->n_volumes; i++) {
+                _cleanup_free_ char *id = strf("volume%zu", i), *path = strjoin("/" JAIL_VOLUMES "/", d->volumes[i].name);
+
+                if (!id || !path ||
+                    json_array_append_new(drives, json_pack("{s:s,s:s,s:b,s:b,s:s}", "drive_id", id, "path_on_host", path, "is_root_device", 0,
+                                                            "is_read_only", (int) d->volumes[i].read_only, "cache_type", "Writeback")) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 /* architecture.md, "Devices of the guest". The root file system is the initramfs, so no drive is Firecracker's root device. */
 static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
         const Definition *d = p->in->definition;
@@ -121,6 +135,9 @@ static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
                       "metrics", "metrics_path", JAIL_VMM_METRICS);
         if (!j)
                 return sentence(ret_error, -EINVAL, "KernelArgs= of VM '%s' are not valid UTF-8.", d->name);
+        r = add_volumes(d, json_object_get(j, "drives"));
+        if (r < 0)
+                return r;
         *ret = json_format(j);
         return *ret ? 0 : -ENOMEM;
 }
@@ -372,7 +389,7 @@ static int make_current(const char *vm, const char *ulid, char **ret_error) {
         return r < 0 ? sentence_errno(ret_error, r, "Cannot make version '%s' the current one of VM '%s'", ulid, vm) : 0;
 }
 
-static int fill_jail(const Plan *p, const char *ulid, char **ret_error) {
+static int fill_jail(Store *store, const Plan *p, const char *ulid, char **ret_error) {
         const Definition *d = p->in->definition;
         const UpperSpec upper = {
                 .vm = d->name, .persistent = d->root == ROOT_PERSISTENT, .size = d->root_size, .uid = p->uid, .gid = p->uid,
@@ -383,7 +400,8 @@ static int fill_jail(const Plan *p, const char *ulid, char **ret_error) {
         r = root_fd < 0 ? root_fd : version_make_bind_targets(root_fd);
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot prepare the jail of version '%s' of VM '%s'", ulid, d->name);
-        return upper_prepare(&upper, root_fd, ret_error);
+        r = upper_prepare(&upper, root_fd, ret_error);
+        return r < 0 ? r : volume_link_all(store, d, p->uid, root_fd, ret_error);
 }
 
 static int write_env(const Plan *p, const char *ulid, char **ret_error) {
@@ -431,7 +449,7 @@ int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **r
         r = make_current(vm, prep.ulid, ret_error);
         if (r < 0)
                 return r;
-        r = fill_jail(&p, prep.ulid, ret_error);
+        r = fill_jail(store, &p, prep.ulid, ret_error);
         if (r < 0)
                 return r;
         r = write_env(&p, prep.ulid, ret_error);

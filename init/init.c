@@ -119,11 +119,13 @@ static void start_workload(Init *i) {
 
 /* In a process of its own, so that a slow disk does not make the guest look dead. */
 static void start_sync(Init *i) {
-        if (i->mounts.upper_fd < 0 || i->spec->upper_ephemeral)
+        bool with_layer = i->mounts.upper_fd >= 0 && !i->spec->upper_ephemeral;
+
+        if (!with_layer && i->mounts.volumes.n == 0)
                 return;
         i->sync_pid = fork();
         if (i->sync_pid == 0)
-                _exit(mounts_make_clean(&i->mounts) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+                _exit(mounts_make_clean(&i->mounts, with_layer) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
         if (i->sync_pid > 0)
                 loop_arm(&i->loop, &i->sync_deadline, SYNC_USEC);
         else {
@@ -240,7 +242,7 @@ static void reap(Init *i) {
                         i->sync_pid = 0;
                         loop_disarm(&i->loop, &i->sync_deadline);
                         if (status != 0)
-                                console_fatal("the writable layer could not be made clean; its journal will be replayed");
+                                console_fatal("the writable layer or a volume could not be made clean; its journal will be replayed");
                         advance(i);
                 }
         }
@@ -305,7 +307,7 @@ static void on_deadline(LoopTimer *t) {
 static void on_sync_deadline(LoopTimer *t) {
         Init *i = t->userdata;
 
-        console_fatal("the writable layer could not be written back in time");
+        console_fatal("the writable layer or a volume could not be written back in time");
         i->sync_pid = 0;
         advance(i);
 }

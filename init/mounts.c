@@ -105,14 +105,12 @@ static int mount_image(const RunSpec *spec, Failure *failure) {
         return fd < 0 ? fd : attach_in_initramfs(fd, IMAGE_DIR, failure);
 }
 
-/* A kept layer follows its device, which the host makes larger where RootSize= has grown. Where that fails the guest has what it had, and the
- * kernel says why. */
-static void grow_layer(const char *device, int layer_fd) {
+void mount_grow_ext4(const char *device, int mount_fd) {
         _cleanup_close_ int device_fd = open(device, O_RDONLY | O_CLOEXEC), fd = -EBADF;
         uint64_t size, blocks;
         struct statfs fs;
 
-        fd = openat(layer_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (device_fd < 0 || fd < 0 || ioctl(device_fd, DEVICE_GET_SIZE64, &size) < 0 || fstatfs(fd, &fs) < 0 || fs.f_bsize < 1)
                 return;
         blocks = size / (uint64_t) fs.f_bsize;
@@ -134,7 +132,7 @@ static int mount_layer(const RunSpec *spec, Mounts *m, Failure *failure) {
         if (r < 0)
                 return r;
         if (ext4 && !spec->upper_ephemeral)
-                grow_layer(spec->upper.device, m->upper_fd);
+                mount_grow_ext4(spec->upper.device, m->upper_fd);     /* a kept layer, where RootSize= has grown */
 
         /* The top directory of an overlay has the attributes of its upper one, so a new one takes on the image's. */
         if (mkdirat(m->upper_fd, "work", 0700) < 0 && errno != EEXIST)
@@ -240,6 +238,8 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
         if (r >= 0)
                 r = mount_layer(spec, m, failure);
         if (r >= 0)
+                r = volumes_open(spec, &m->volumes, failure);
+        if (r >= 0)
                 r = mount_overlay(m, failure);
         if (r >= 0)
                 r = fill_dev(m->root_fd, dev_fd, failure);
@@ -249,6 +249,8 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
                 r = mount_below(m->root_fd, "sys", "sysfs", NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
         if (r >= 0)
                 r = mount_tmp(m->root_fd, failure);
+        if (r >= 0)
+                r = volumes_attach(spec, &m->volumes, m->root_fd, failure);
         if (r < 0)
                 return r;
 
@@ -260,7 +262,7 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
         return 0;
 }
 
-static int make_read_only(int mount_fd) {
+int mount_make_read_only(int mount_fd) {
         _cleanup_close_ int fs_fd = fspick(mount_fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH);
 
         if (fs_fd < 0 || fsconfig(fs_fd, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0 ||
@@ -269,14 +271,19 @@ static int make_read_only(int mount_fd) {
         return 0;
 }
 
-int mounts_make_clean(const Mounts *m) {
-        int r = 0, k;
+int mounts_make_clean(const Mounts *m, bool with_layer) {
+        int r, k;
 
+        if (!with_layer)
+                return volumes_make_clean(&m->volumes);
         sync();         /* other file systems that the workload has mounted, too */
-        if (m->root_fd >= 0)
-                r = make_read_only(m->root_fd);
+        r = volumes_make_clean(&m->volumes);
+        if (m->root_fd >= 0) {
+                k = mount_make_read_only(m->root_fd);
+                r = r < 0 ? r : k;
+        }
         if (m->upper_fd >= 0) {
-                k = make_read_only(m->upper_fd);
+                k = mount_make_read_only(m->upper_fd);
                 r = r < 0 ? r : k;
         }
         return r;

@@ -6,14 +6,17 @@
  *      /proc /sys      and /sys/fs/cgroup, which the workload mounts from its own cgroup namespace (workload.c)
  *      /dev            devtmpfs, with pts, shm, mqueue, fd, stdin, stdout, stderr, core
  *      /tmp            tmpfs, unless the image has something there
+ *      volumes         volumes.h
  */
 
 #include "init/failure.h"
+#include "init/volumes.h"
 #include "runspec/runspec.h"
 
 typedef struct Mounts {
         int root_fd;                    /* the overlay */
         int upper_fd;                   /* the writable layer's file system */
+        Volumes volumes;
 } Mounts;
 #define MOUNTS_NULL { .root_fd = -EBADF, .upper_fd = -EBADF }
 
@@ -31,5 +34,9 @@ int mount_attach(int mount_fd, int dir_fd);
 int mounts_open_dev(Failure *failure);
 /* Image and writable layer become the root directory of this process, with all that is above. dev_fd is moved there. */
 int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure);
-/* Writes everything back and makes the writable layer read-only, so that its file system is clean. No process may have files open. */
-int mounts_make_clean(const Mounts *m);
+/* Has a mounted ext4 become as large as its device, which the host has made larger. Where that fails it stays as it was, and the kernel says why. */
+void mount_grow_ext4(const char *device, int mount_fd);
+/* Makes a mounted file system read-only, and so clean on its device. */
+int mount_make_read_only(int mount_fd);
+/* Writes everything back and makes the writable layer (unless it is dropped) and the volumes clean. No process may have files open. */
+int mounts_make_clean(const Mounts *m, bool with_layer);

@@ -7,6 +7,7 @@
 #include "definition/loader.h"
 #include "definition/pass-through.h"
 #include "definition/problems.h"
+#include "definition/volume-use.h"
 #include "layout/layout.h"
 
 enum { UNIT_NAME_MAX = 255 };
@@ -31,6 +32,7 @@ static const ConfigKey vm_keys[] = {
         CONFIG_KEY(Definition, stop_timeout_usec, "StopTimeout", config_parse_stop_timeout, CONFIG_SCALAR),
         CONFIG_KEY(Definition, root, "Root", config_parse_root, CONFIG_SCALAR),
         CONFIG_KEY(Definition, root_size, "RootSize", config_parse_root_size, CONFIG_SCALAR),
+        CONFIG_KEY(Definition, volume_lines, "Volume", config_parse_volume, CONFIG_LIST),
         CONFIG_KEY(Definition, vmm, "VMM", config_parse_vmm, CONFIG_SCALAR),
         CONFIG_KEY(Definition, tenant, "Tenant", config_parse_tenant, CONFIG_STRING),
 };
@@ -69,6 +71,10 @@ Definition *definition_free(Definition *d) {
         strv_free(d->kernel_args);
         strv_free(d->dns);
         strv_free(d->add_hosts);
+        strv_free(d->volume_lines);
+        for (size_t i = 0; i < d->n_volumes; i++)
+                volume_use_done(d->volumes + i);
+        free(d->volumes);
         free(d->tenant);
         for (size_t i = 0; i < d->n_pass; i++) {
                 free(d->pass[i].key);
@@ -214,10 +220,27 @@ static char *hostname_from_vm_name(const char *name) {
         return TAKE_PTR(s);
 }
 
+static int finish_volumes(Definition *d) {
+        STRV_FOREACH(line, d->volume_lines) {
+                VolumeUse *slot = GREEDY_APPEND(d->volumes, d->n_volumes);
+                const char *reason;
+                int r;
+
+                if (!slot)
+                        return -ENOMEM;
+                r = volume_use_parse(*line, slot, &reason);
+                if (r < 0)
+                        return r;
+                d->n_volumes++;
+        }
+        return 0;
+}
+
 /* What no key has set, and what only makes sense together. */
 static int finish(Loader *l) {
         Definition *d = l->definition;
         _cleanup_free_ char *slice = NULL;
+        int r;
 
         if (!d->hostname)
                 d->hostname = hostname_from_vm_name(d->name);
@@ -232,6 +255,9 @@ static int finish(Loader *l) {
                 if (!d->dns)
                         return -ENOMEM;
         }
+        r = finish_volumes(d);
+        if (r < 0)
+                return r;
         slice = layout_slice_name(d->tenant, d->name);
         if (!slice)
                 return -ENOMEM;

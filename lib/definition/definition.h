@@ -17,6 +17,19 @@ typedef struct PassThrough {
         unsigned line;
 } PassThrough;
 
+/* Of a volume, bytes. */
+#define VOLUME_SIZE_MIN MIB(16)
+#define VOLUME_SIZE_MAX GIB(16384)
+
+/* One line of Volume=. */
+typedef struct VolumeUse {
+        char *name;                     /* of the volume, as names of VMs */
+        char *mount_point;              /* absolute, in the guest */
+        char *options;                  /* of the mount, "noatime,nodev"; NULL: none */
+        uint64_t size;                  /* bytes, whole MiB: makes the volume where it is missing; 0: it must be there */
+        bool read_only;
+} VolumeUse;
+
 typedef struct Definition {
         char *name;
         char *path;                     /* the main file, with layout_root() */
@@ -36,6 +49,9 @@ typedef struct Definition {
         char *kernel;                   /* absolute path on the host, without layout_root() */
         char **kernel_args;             /* words */
         char **dns;                     /* addresses; NULL: the host's */
+        char **volume_lines;            /* of Volume=, as written */
+        VolumeUse *volumes;             /* what they say, in their order, which is that of the guest's devices */
+        size_t n_volumes;
         char **add_hosts;               /* "NAME:ADDRESS" */
         int stop_signal;                /* 0: the image's, else SIGTERM */
         uint64_t stop_timeout_usec;

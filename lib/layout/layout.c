@@ -82,6 +82,10 @@ char *layout_version_root(const char *ulid) {
         return strf("%s" LAYOUT_VMS_DIR "/kiln/%s/root", layout_root(), ulid);
 }
 
+char *layout_volume_lock(const char *volume) {
+        return strf("%s" LAYOUT_RUN_DIR "/lock/volumes/%s.lock", layout_root(), volume);
+}
+
 char *layout_unit_name(const char *vm) {
         return strjoin("inferno@", vm, ".service");
 }

@@ -24,6 +24,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_INITRAMFS_DIR LAYOUT_STATE_DIR "/initramfs"      /* <sha256>.cpio */
 #define LAYOUT_BUNDLES_DIR LAYOUT_STATE_DIR "/bundles"          /* <sha256>/…: an ELF program with all that it needs */
 #define LAYOUT_TEMPLATES_DIR LAYOUT_STATE_DIR "/templates"      /* empty ext4 images, to be cloned as writable layers */
+#define LAYOUT_VOLUMES_DIR LAYOUT_STATE_DIR "/volumes"          /* 0700: <volume>.img, <volume>@<snapshot>.img */
 #define LAYOUT_VMS_DIR LAYOUT_STATE_DIR "/vms"                  /* also the jailer's --chroot-base-dir */
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
 #define LAYOUT_NET_LOCK LAYOUT_RUN_DIR "/lock/net.lock"         /* held while nftables and the list of active VMs change together */
@@ -46,6 +47,9 @@ char *layout_vm_lock(const char *vm);                   /* /run/inferno/lock/<vm
 char *layout_version_dir(const char *ulid);             /* /var/lib/inferno/vms/kiln/<ULID> */
 char *layout_version_root(const char *ulid);            /* …/root */
 
+/* Of one volume. */
+char *layout_volume_lock(const char *volume);           /* /run/inferno/lock/volumes/<volume>.lock */
+
 /* Names inside a jail (below <version>/root), as kiln and the VMM see them with a "/" before. */
 #define JAIL_KILN "kiln"
 #define JAIL_KILN_CONFIG "kiln.json"
@@ -55,6 +59,7 @@ char *layout_version_root(const char *ulid);            /* …/root */
 #define JAIL_INITRD "initrd.cpio"
 #define JAIL_ROOTFS "rootfs"                    /* read-only image, /dev/vda */
 #define JAIL_UPPER "upper"                      /* writable layer, ext4, /dev/vdb */
+#define JAIL_VOLUMES "volumes"                  /* a directory: <volume>, /dev/vdc and so on */
 #define JAIL_API_SOCKET "firecracker.sock"
 #define JAIL_VSOCK "v.sock"                     /* and v.sock_<port> for what the guest connects to */
 #define JAIL_EXIT_STATUS "exit_status.json"

@@ -164,7 +164,23 @@ static int build_mounts(const Definition *d, const ImageConfig *image, RunSpec *
         s->root = (RunMount) { strdup("/dev/vda"), strdup(image->rootfs_type), strdup("/"), strdup("ro") };
         s->upper = (RunMount) { .device = strdup("/dev/vdb"), .fs_type = strdup("ext4") };
         s->upper_ephemeral = d->root == ROOT_EPHEMERAL;
-        return s->root.device && s->root.fs_type && s->root.mount_point && s->root.options && s->upper.device && s->upper.fs_type ? 0 : -ENOMEM;
+        if (!s->root.device || !s->root.fs_type || !s->root.mount_point || !s->root.options || !s->upper.device || !s->upper.fs_type)
+                return -ENOMEM;
+        s->volumes = calloc(d->n_volumes + 1, sizeof(RunVolume));
+        if (!s->volumes)
+                return -ENOMEM;
+        for (size_t i = 0; i < d->n_volumes; i++) {
+                const VolumeUse *use = d->volumes + i;
+                RunVolume *v = s->volumes + s->n_volumes++;
+
+                *v = (RunVolume) {
+                        .device = strf("/dev/vd%c", (char) ('c' + i)), .name = strdup(use->name), .mount_point = strdup(use->mount_point),
+                        .fs_type = strdup("ext4"), .options = use->options ? strdup(use->options) : NULL, .read_only = use->read_only,
+                };
+                if (!v->device || !v->name || !v->mount_point || !v->fs_type || (use->options && !v->options))
+                        return -ENOMEM;
+        }
+        return 0;
 }
 
 int run_spec_build(const Definition *d, const ImageConfig *image, const NetAddress *address, RunSpec **ret, char **ret_error) {

@@ -43,6 +43,20 @@ static json_t *hosts_to_json(const RunSpec *s) {
         return TAKE_PTR(a);
 }
 
+static json_t *volumes_to_json(const RunSpec *s) {
+        _cleanup_json_ json_t *a = json_array();
+
+        for (size_t i = 0; i < s->n_volumes; i++) {
+                const RunVolume *v = s->volumes + i;
+
+                if (json_array_append_new(a, json_pack("{s:s,s:s,s:s,s:s,s:s*,s:b}", "device", v->device, "name", v->name,
+                                                     "mount_point", v->mount_point, "fs_type", v->fs_type, "options", v->options,
+                                                     "read_only", (int) v->read_only)) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(a);
+}
+
 int run_spec_format(const RunSpec *s, char **ret, char *error) {
         _cleanup_json_ json_t *j = NULL;
         char *text;
@@ -64,14 +78,14 @@ int run_spec_format(const RunSpec *s, char **ret, char *error) {
                       "etc_hosts", hosts_to_json(s), "files", files_to_json(s)));
         if (r < 0)
                 return json_field_error(error, "addresses, hosts or files are not valid UTF-8");
-        r = json_object_update_new(j, json_pack("{s:{s:s,s:b,s:b},s:{s:{s:s,s:s,s:s,s:s*},s:{s:s,s:s,s:b},s:[]}}",
+        r = json_object_update_new(j, json_pack("{s:{s:s,s:b,s:b},s:{s:{s:s,s:s,s:s,s:s*},s:{s:s,s:s,s:b},s:o}}",
                       "log", "format", "raw", "timestamp", 0, "debug", (int) s->debug,
                       "mounts",
                       "root", "device", s->root.device, "mount_point", s->root.mount_point ?: "/", "fs_type", s->root.fs_type,
                       "options", s->root.options,
                       "upper", "device", s->upper.device, "fs_type", s->upper.fs_type,
                       "ephemeral", (int) s->upper_ephemeral,
-                      "volumes"));
+                      "volumes", volumes_to_json(s)));
         if (r < 0)
                 return json_field_error(error, "mounts are not valid UTF-8");
         r = json_object_update_new(j, json_pack("{s:I,s:I,s:I,s:I,s:I}",

@@ -44,6 +44,16 @@ RunSpec *run_spec_free(RunSpec *s) {
                 free(s->files[i].content);
         }
         free(s->files);
+        for (size_t i = 0; i < s->n_volumes; i++) {
+                RunVolume *v = s->volumes + i;
+
+                free(v->device);
+                free(v->name);
+                free(v->mount_point);
+                free(v->fs_type);
+                free(v->options);
+        }
+        free(s->volumes);
         run_mount_done(&s->root);
         run_mount_done(&s->upper);
         free(s);
@@ -124,13 +134,18 @@ static int read_upper(const JsonField *f, json_t *v, void *target, char *error) 
 }
 
 static int read_volumes(const JsonField *f, json_t *v, void *target, char *error) {
-        if (!json_is_array(v))
-                return json_field_error(error, "not an array");
-        if (json_array_size(v) > 0) {
-                (void) json_field_error(error, "not supported");
-                return -EOPNOTSUPP;
-        }
-        return 0;
+        static const JsonField fields[] = {
+                { "device", json_read_string, offsetof(RunVolume, device), JSON_MANDATORY },
+                { "name", json_read_string, offsetof(RunVolume, name), JSON_MANDATORY },
+                { "mount_point", json_read_string, offsetof(RunVolume, mount_point), JSON_MANDATORY },
+                { "fs_type", json_read_string, offsetof(RunVolume, fs_type), JSON_MANDATORY },
+                { "options", json_read_string, offsetof(RunVolume, options), 0 },
+                { "read_only", json_read_bool, offsetof(RunVolume, read_only), 0 },
+                {},
+        };
+        RunSpec *s = target;
+
+        return json_read_array(v, fields, ENTRIES_MAX, sizeof(RunVolume), (void **) &s->volumes, &s->n_volumes, error);
 }
 
 static int read_mounts(const JsonField *f, json_t *v, void *target, char *error) {
@@ -225,6 +240,11 @@ static bool mount_is_valid(const RunMount *m) {
         return m->device && startswith(m->device, "/dev/") && path_is_valid(m->device) && !isempty(m->fs_type);
 }
 
+static bool volume_is_valid(const RunVolume *v) {
+        return v->device && startswith(v->device, "/dev/") && path_is_valid(v->device) && v->name && vm_name_is_valid(v->name) &&
+               path_is_valid(v->mount_point) && v->mount_point[1] && !isempty(v->fs_type);
+}
+
 int run_spec_check(const RunSpec *s, char *error) {
         const unsigned ports[] = { s->vsock_stdout_port, s->vsock_exit_port, s->vsock_api_port, s->vsock_key_port };
         const unsigned *wrong = wire_wrong_port(ports, ELEMENTSOF(ports));
@@ -265,6 +285,9 @@ int run_spec_check(const RunSpec *s, char *error) {
                 return json_field_error(error, "\"mounts\": \"root\" is not a device with its file system for \"/\"");
         if (!mount_is_valid(&s->upper))
                 return json_field_error(error, "\"mounts\": \"upper\" is not a device with its file system");
+        for (size_t i = 0; i < s->n_volumes; i++)
+                if (!volume_is_valid(s->volumes + i))
+                        return json_field_error(error, "\"mounts\": entry %zu of \"volumes\" is not a named device with its file system and place", i);
         if (wrong)
                 return json_field_error(error, "vsock port %u is none, or stands for two purposes", *wrong);
         if (s->stop_signal < 1 || s->stop_signal > 64)

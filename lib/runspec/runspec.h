@@ -28,6 +28,13 @@ typedef struct RunMount {
         char *options;                  /* root only; NULL: none */
 } RunMount;
 
+typedef struct RunVolume {
+        char *device, *name;            /* "/dev/vdc", "data1" */
+        char *mount_point, *fs_type;
+        char *options;                  /* of the mount: NULL or words of "noatime,nosuid,nodev,noexec" */
+        bool read_only;
+} RunVolume;
+
 typedef struct RunSpec {
         char *id;                       /* name of the VM */
         char *hostname;
@@ -48,6 +55,8 @@ typedef struct RunSpec {
 
         RunMount root;                  /* the image, read-only */
         RunMount upper;                 /* the writable layer */
+        RunVolume *volumes;
+        size_t n_volumes;
         bool upper_ephemeral;           /* it is dropped after this run, so nobody waits for it to be written back */
 
         bool debug;                     /* log.debug: init tells the kernel's log what it does, and when */
@@ -60,8 +69,7 @@ int run_spec_new(RunSpec **ret);
 RunSpec *run_spec_free(RunSpec *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(RunSpec *, run_spec_free)
 
-/* Strict: unknown keys, missing ones and impossible values are -EBADMSG, volumes -EOPNOTSUPP, both with the reason in error
- * (JSON_ERROR_MAX bytes). */
+/* Strict: unknown keys, missing ones and impossible values are -EBADMSG with the reason in error (JSON_ERROR_MAX bytes). */
 int run_spec_parse(const void *data, size_t n, RunSpec **ret, char *error);
 
 /* The text of run.json, equal for equal specifications. -EBADMSG with the reason in error where init would not take it. */

@@ -61,6 +61,31 @@ static const char *const migrations[] = {
         "  size INTEGER NOT NULL,"
         "  created_usec INTEGER NOT NULL"
         ") STRICT;",
+
+        "CREATE TABLE volumes ("
+        "  name TEXT NOT NULL PRIMARY KEY,"
+        "  backend TEXT NOT NULL CHECK (backend IN ('file', 'lvm-thin')),"
+        "  size INTEGER NOT NULL CHECK (size > 0),"
+        "  ready INTEGER NOT NULL CHECK (ready IN (0, 1)),"
+        "  luks_uuid TEXT,"
+        "  luks_cipher TEXT,"
+        "  luks_key_bytes INTEGER,"
+        "  label TEXT NOT NULL,"
+        "  created_usec INTEGER NOT NULL"
+        ") STRICT;"
+        "CREATE TABLE volume_attachments ("
+        "  volume TEXT NOT NULL REFERENCES volumes (name),"
+        "  vm TEXT NOT NULL REFERENCES vms (name) ON DELETE CASCADE,"
+        "  read_only INTEGER NOT NULL CHECK (read_only IN (0, 1)),"
+        "  PRIMARY KEY (volume, vm)"
+        ") STRICT;"
+        "CREATE TABLE volume_snapshots ("
+        "  volume TEXT NOT NULL REFERENCES volumes (name),"
+        "  name TEXT NOT NULL,"
+        "  size INTEGER NOT NULL CHECK (size > 0),"
+        "  created_usec INTEGER NOT NULL,"
+        "  PRIMARY KEY (volume, name)"
+        ") STRICT;",
 };
 
 enum { SCHEMA_VERSION = ELEMENTSOF(migrations) };
@@ -221,13 +246,16 @@ static int query_int(Store *s, int64_t *ret, const char *sql, const char *types,
         return 0;
 }
 
-static int query_strv(Store *s, char ***ret, const char *sql) {
+static int query_strv(Store *s, char ***ret, const char *sql, const char *types, ...) {
         _cleanup_stmt_ sqlite3_stmt *st = NULL;
         size_t n = 0;
+        va_list ap;
         char **v;
         int r;
 
-        r = prepare(s, &st, sql, "");
+        va_start(ap, types);
+        r = prepare_ap(s, &st, sql, types, ap);
+        va_end(ap);
         if (r < 0)
                 return r;
         v = calloc(1, sizeof(char *));
@@ -523,7 +551,7 @@ int store_vm_get_uid(Store *s, const char *vm, unsigned *ret_uid) {
 }
 
 int store_vm_list(Store *s, char ***ret) {
-        return query_strv(s, ret, "SELECT name FROM vms ORDER BY name");
+        return query_strv(s, ret, "SELECT name FROM vms ORDER BY name", "");
 }
 
 int store_vm_remove(Store *s, const char *vm) {
@@ -550,7 +578,7 @@ int store_network_set_active(Store *s, const char *vm, bool active) {
 }
 
 int store_network_list_active(Store *s, char ***ret_vms) {
-        return query_strv(s, ret_vms, "SELECT vm FROM network_state WHERE active = 1 ORDER BY vm");
+        return query_strv(s, ret_vms, "SELECT vm FROM network_state WHERE active = 1 ORDER BY vm", "");
 }
 
 static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {
@@ -699,4 +727,214 @@ int store_image_list(Store *s, StoreImage **ret, size_t *ret_n) {
 
 int store_image_remove(Store *s, const char *reference) {
         return run(s, "DELETE FROM images WHERE reference = ?", "s", reference);
+}
+
+void store_volume_done(StoreVolume *v) {
+        free(v->name);
+        free(v->backend);
+        free(v->luks_uuid);
+        free(v->luks_cipher);
+        free(v->label);
+        *v = (StoreVolume) {};
+}
+
+#define VOLUME_COLUMNS "name, backend, label, luks_uuid, luks_cipher, luks_key_bytes, size, ready, created_usec"
+
+static int read_volume(Store *s, sqlite3_stmt *st, StoreVolume *ret) {
+        _cleanup_store_volume_ StoreVolume v = {
+                .luks_key_bytes = (unsigned) sqlite3_column_int64(st, 5),
+                .size = (uint64_t) sqlite3_column_int64(st, 6),
+                .ready = sqlite3_column_int64(st, 7) != 0,
+                .created_usec = (uint64_t) sqlite3_column_int64(st, 8),
+        };
+        char **fields[] = { &v.name, &v.backend, &v.label, &v.luks_uuid, &v.luks_cipher };
+
+        for (size_t k = 0; k < ELEMENTSOF(fields); k++) {
+                const char *text = (const char *) sqlite3_column_text(st, (int) k);
+
+                if (!text && k >= 3)
+                        continue;       /* not encrypted */
+                *fields[k] = text ? strdup(text) : NULL;
+                if (!*fields[k])
+                        return fail_oom(s);
+        }
+        *ret = v;
+        v = (StoreVolume) {};
+        return 0;
+}
+
+int store_volume_add(Store *s, const char *name, const char *backend, uint64_t size, const char *label) {
+        return run(s, "INSERT INTO volumes (name, backend, size, ready, label, created_usec) VALUES (?, ?, ?, 0, ?, ?)", "ssisi", name,
+                   backend, (int64_t) size, label, (int64_t) now_usec());
+}
+
+int store_volume_set_ready(Store *s, const char *name) {
+        return run(s, "UPDATE volumes SET ready = 1 WHERE name = ?", "s", name);
+}
+
+int store_volume_set_luks(Store *s, const char *name, const char *uuid, const char *cipher, unsigned key_bytes) {
+        return run(s, "UPDATE volumes SET luks_uuid = ?2, luks_cipher = ?3, luks_key_bytes = ?4 WHERE name = ?1", "sssi", name, uuid, cipher,
+                   (int64_t) key_bytes);
+}
+
+int store_volume_set_size(Store *s, const char *name, uint64_t size) {
+        return run(s, "UPDATE volumes SET size = ?2 WHERE name = ?1", "si", name, (int64_t) size);
+}
+
+int store_volume_get(Store *s, const char *name, StoreVolume *ret) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        int r;
+
+        r = prepare(s, &st, "SELECT " VOLUME_COLUMNS " FROM volumes WHERE name = ?", "s", name);
+        if (r < 0)
+                return r;
+        r = step(s, st);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return sentence(&s->error, -ENOENT, "There is no volume '%s': make it with inferno-volume create %s --size=SIZE.", name, name);
+        return read_volume(s, st, ret);
+}
+
+int store_volume_list(Store *s, char ***ret) {
+        return query_strv(s, ret, "SELECT name FROM volumes ORDER BY name", "");
+}
+
+/* Also the only place where an attachment can stop a removal: in one transaction with the mark that makes the volume unusable. */
+static int withdraw_volume(Store *s, const char *name) {
+        int64_t n;
+        int r;
+
+        r = query_int(s, &n, "SELECT count(*) FROM volume_attachments WHERE volume = ?", "s", name);
+        if (r < 0)
+                return r;
+        if (n > 0)
+                return sentence(&s->error, -EBUSY, "Volume '%s' is attached: stop its VM first.", name);
+        return run(s, "UPDATE volumes SET ready = 0 WHERE name = ?", "s", name);
+}
+
+int store_volume_withdraw(Store *s, const char *name) {
+        int r;
+
+        r = begin(s);
+        return r < 0 ? r : end(s, withdraw_volume(s, name));
+}
+
+int store_volume_remove(Store *s, const char *name) {
+        int r;
+
+        r = begin(s);
+        if (r < 0)
+                return r;
+        r = run(s, "DELETE FROM volume_snapshots WHERE volume = ?", "s", name);
+        if (r >= 0)
+                r = run(s, "DELETE FROM volumes WHERE name = ?", "s", name);
+        return end(s, r);
+}
+
+static int attach_volume(Store *s, const char *name, const char *vm, bool read_only, StoreAttachment *ret_holder) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        int64_t ready;
+        int r;
+
+        r = query_int(s, &ready, "SELECT ready FROM volumes WHERE name = ?", "s", name);
+        if (r == -ENOENT || (r >= 0 && !ready))
+                return sentence(&s->error, -ENOENT, "There is no volume '%s', or it is not whole: see inferno-volume ls.", name);
+        if (r < 0)
+                return r;
+        /* Many readers or one writer. */
+        r = prepare(s, &st, "SELECT vm, read_only FROM volume_attachments WHERE volume = ?1 AND vm <> ?2 AND (read_only = 0 OR ?3 = 0) LIMIT 1",
+                    "ssi", name, vm, (int64_t) read_only);
+        if (r < 0)
+                return r;
+        r = step(s, st);
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                const char *holder = (const char *) sqlite3_column_text(st, 0);
+
+                ret_holder->vm = holder ? strdup(holder) : NULL;
+                if (!ret_holder->vm)
+                        return fail_oom(s);
+                ret_holder->read_only = sqlite3_column_int64(st, 1) != 0;
+                return -EBUSY;
+        }
+        return run(s, "INSERT OR REPLACE INTO volume_attachments (volume, vm, read_only) VALUES (?, ?, ?)", "ssi", name, vm, (int64_t) read_only);
+}
+
+int store_volume_attach(Store *s, const char *name, const char *vm, bool read_only, StoreAttachment *ret_holder) {
+        int r;
+
+        r = begin(s);
+        return r < 0 ? r : end(s, attach_volume(s, name, vm, read_only, ret_holder));
+}
+
+int store_volume_detach(Store *s, const char *name, const char *vm) {
+        return run(s, "DELETE FROM volume_attachments WHERE volume = ? AND vm = ?", "ss", name, vm);
+}
+
+void store_attachments_free(StoreAttachment *a, size_t n) {
+        for (size_t i = 0; i < n; i++) {
+                free(a[i].volume);
+                free(a[i].vm);
+        }
+        free(a);
+}
+
+int store_volume_attachments(Store *s, const char *name, const char *vm, StoreAttachment **ret, size_t *ret_n) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        StoreAttachment *v = NULL;
+        size_t n = 0;
+        int r;
+
+        r = prepare(s, &st, "SELECT volume, vm, read_only FROM volume_attachments WHERE (?1 = '' OR volume = ?1) AND (?2 = '' OR vm = ?2) "
+                            "ORDER BY volume, vm", "ss", name ?: "", vm ?: "");
+        if (r < 0)
+                return r;
+        while ((r = step(s, st)) > 0) {
+                const char *volume = (const char *) sqlite3_column_text(st, 0), *who = (const char *) sqlite3_column_text(st, 1);
+                StoreAttachment *slot = GREEDY_APPEND(v, n);
+
+                if (slot) {
+                        *slot = (StoreAttachment) { volume ? strdup(volume) : NULL, who ? strdup(who) : NULL, sqlite3_column_int64(st, 2) != 0 };
+                        n++;
+                }
+                if (!slot || !slot->volume || !slot->vm) {
+                        r = fail_oom(s);
+                        break;
+                }
+        }
+        if (r < 0) {
+                store_attachments_free(v, n);
+                return r;
+        }
+        *ret = v;
+        *ret_n = n;
+        return 0;
+}
+
+int store_snapshot_put(Store *s, const char *volume, const char *name, uint64_t size) {
+        return run(s, "INSERT INTO volume_snapshots (volume, name, size, created_usec) VALUES (?, ?, ?, ?)", "ssii", volume, name, (int64_t) size,
+                   (int64_t) now_usec());
+}
+
+int store_snapshot_get_size(Store *s, const char *volume, const char *name, uint64_t *ret) {
+        int64_t size;
+        int r;
+
+        r = query_int(s, &size, "SELECT size FROM volume_snapshots WHERE volume = ? AND name = ?", "ss", volume, name);
+        if (r == -ENOENT)
+                return sentence(&s->error, r, "Volume '%s' has no snapshot '%s': see inferno-volume inspect %s.", volume, name, volume);
+        if (r < 0)
+                return r;
+        *ret = (uint64_t) size;
+        return 0;
+}
+
+int store_snapshot_list(Store *s, const char *volume, char ***ret) {
+        return query_strv(s, ret, "SELECT name FROM volume_snapshots WHERE volume = ? ORDER BY created_usec, name", "s", volume);
+}
+
+int store_snapshot_remove(Store *s, const char *volume, const char *name) {
+        return run(s, "DELETE FROM volume_snapshots WHERE volume = ? AND name = ?", "ss", volume, name);
 }

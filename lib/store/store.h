@@ -55,3 +55,44 @@ int store_image_get(Store *s, const char *reference, StoreImage *ret);          
 int store_image_put(Store *s, const StoreImage *i);
 int store_image_list(Store *s, StoreImage **ret, size_t *ret_n);
 int store_image_remove(Store *s, const char *reference);
+
+/* volumes: what there is of them on the disk. A row that is not ready is what a killed creation or removal has left. */
+typedef struct StoreVolume {
+        char *name, *backend;
+        char *label;                    /* the owner's words */
+        uint64_t size;                  /* bytes */
+        bool ready;
+        char *luks_uuid, *luks_cipher;  /* NULL: not encrypted */
+        unsigned luks_key_bytes;
+        uint64_t created_usec;
+} StoreVolume;
+void store_volume_done(StoreVolume *v);
+#define _cleanup_store_volume_ _cleanup_(store_volume_done)
+int store_volume_add(Store *s, const char *name, const char *backend, uint64_t size, const char *label);      /* not ready; -EEXIST */
+int store_volume_set_ready(Store *s, const char *name);
+int store_volume_set_luks(Store *s, const char *name, const char *uuid, const char *cipher, unsigned key_bytes);
+int store_volume_set_size(Store *s, const char *name, uint64_t size);
+int store_volume_get(Store *s, const char *name, StoreVolume *ret);                             /* -ENOENT */
+int store_volume_list(Store *s, char ***ret);
+/* Makes it not ready, so that nobody attaches it from then on; -EBUSY: somebody has. */
+int store_volume_withdraw(Store *s, const char *name);
+/* Its row and those of its snapshots; absent is fine. */
+int store_volume_remove(Store *s, const char *name);
+
+/* Who has a volume: one VM for writing, or any number for reading. */
+typedef struct StoreAttachment {
+        char *volume, *vm;
+        bool read_only;
+} StoreAttachment;
+void store_attachments_free(StoreAttachment *a, size_t n);
+/* -ENOENT: no such volume that is ready. -EBUSY: *ret_holder (its strings the caller's to free()) has it, without a sentence. */
+int store_volume_attach(Store *s, const char *name, const char *vm, bool read_only, StoreAttachment *ret_holder);
+int store_volume_detach(Store *s, const char *name, const char *vm);
+/* Of one volume, of one VM; NULL: of all. */
+int store_volume_attachments(Store *s, const char *name, const char *vm, StoreAttachment **ret, size_t *ret_n);
+
+/* Snapshots of volumes. */
+int store_snapshot_put(Store *s, const char *volume, const char *name, uint64_t size);          /* -EEXIST */
+int store_snapshot_get_size(Store *s, const char *volume, const char *name, uint64_t *ret);     /* -ENOENT */
+int store_snapshot_list(Store *s, const char *volume, char ***ret);                             /* oldest first */
+int store_snapshot_remove(Store *s, const char *volume, const char *name);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/copy.h"
@@ -13,6 +11,7 @@
 #include "base/sentence.h"
 #include "base/str.h"
 #include "layout/layout.h"
+#include "version/ext4.h"
 #include "version/upper.h"
 
 #define STAGING ".upper.new"            /* a kept layer that is being made; below the VM's directory */
@@ -21,23 +20,8 @@
 #define TEMPLATE_RAW ".tmp-raw"
 #define TEMPLATE_TEMPORARY ".tmp"
 
-/* Features by name, for the host's mke2fs.conf is made for the host's kernel, not for the guest's. A layer that lives for one run needs neither
- * journal nor checksums, nor room to grow. */
-#define FEATURES "none,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize"
-#define FEATURES_PERSISTENT FEATURES ",has_journal,metadata_csum,64bit,resize_inode"
-
-static const char *const mkfs_paths[] = { "/usr/sbin/mke2fs", "/sbin/mke2fs" };
-
 static uint64_t whole_mib(uint64_t size) {
         return (MAX(size, MIB(1)) + MIB(1) - 1) / MIB(1) * MIB(1);
-}
-
-/* The tool of this machine, whatever tree is worked on. */
-static const char *find_mkfs(struct stat *ret_stat) {
-        for (size_t i = 0; i < ELEMENTSOF(mkfs_paths); i++)
-                if (stat(mkfs_paths[i], ret_stat) >= 0)
-                        return mkfs_paths[i];
-        return NULL;
 }
 
 /* "ext4-<size>-<persistent|ephemeral>-<16 digits of the recipe's digest>.img" */
@@ -46,7 +30,7 @@ static char *template_name(uint64_t size, bool persistent, const struct stat *mk
         char hex[SHA256_HEX_SIZE];
         Sha256 h;
 
-        recipe = strf("1 %s %llu %llu %llu", persistent ? FEATURES_PERSISTENT : FEATURES, (unsigned long long) mkfs->st_size,
+        recipe = strf("1 %s %llu %llu %llu", ext4_features(persistent ? EXT4_KEPT : EXT4_EPHEMERAL), (unsigned long long) mkfs->st_size,
                       (unsigned long long) mkfs->st_ino,
                       (unsigned long long) mkfs->st_mtim.tv_sec * NSEC_PER_SEC + (unsigned long long) mkfs->st_mtim.tv_nsec);
         if (!recipe)
@@ -55,62 +39,6 @@ static char *template_name(uint64_t size, bool persistent, const struct stat *mk
         sha256_update_string(&h, recipe);
         sha256_finish_hex(&h, hex);
         return strf("ext4-%llu-%s-%.16s.img", (unsigned long long) size, persistent ? "persistent" : "ephemeral", hex);
-}
-
-/* What a program said last, in place. */
-static const char *last_line(char *text) {
-        size_t n = strlen(text);
-        char *newline;
-
-        while (n > 0 && text[n - 1] == '\n')
-                text[--n] = 0;
-        newline = strrchr(text, '\n');
-        return newline ? newline + 1 : n > 0 ? text : "it did not say why";
-}
-
-/* Runs mke2fs on a file; what it had to say against it goes into the error. */
-static int run_mkfs(const char *mkfs, const char *path, bool persistent, char **ret_error) {
-        const char *argv[] = {
-                mkfs, "-q", "-F", "-m", "0", "-b", "4096", "-I", "256", "-i", "8192", "-O", persistent ? FEATURES_PERSISTENT : FEATURES,
-                "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard,root_owner=0:0", path, NULL,
-        };
-        const char *envp[] = { "MKE2FS_CONFIG=/dev/null", "LANG=C.UTF-8", NULL };
-        _cleanup_close_ int read_fd = -EBADF, write_fd = -EBADF;
-        posix_spawn_file_actions_t actions;
-        char text[512] = "";
-        int fds[2], status, r;
-        ssize_t n;
-        pid_t pid;
-
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return negative_errno();
-        read_fd = fds[0];
-        write_fd = fds[1];
-        r = -posix_spawn_file_actions_init(&actions);
-        if (r < 0)
-                return r;
-        r = -posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
-        if (r >= 0)
-                r = -posix_spawn_file_actions_adddup2(&actions, STDIN_FILENO, STDOUT_FILENO);
-        if (r >= 0)
-                r = -posix_spawn_file_actions_adddup2(&actions, write_fd, STDERR_FILENO);
-        if (r >= 0)
-                r = -posix_spawn(&pid, mkfs, &actions, NULL, (char **) argv, (char **) envp);
-        (void) posix_spawn_file_actions_destroy(&actions);
-        if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot run '%s'", mkfs);
-        write_fd = safe_close(write_fd);
-        n = read_full(read_fd, text, sizeof(text) - 1);
-        read_fd = safe_close(read_fd);
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return negative_errno();
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-                return 0;
-        text[MAX(n, (ssize_t) 0)] = 0;
-        if (strstr(text, strerror(ENOSPC)))
-                return sentence_errno(ret_error, -ENOSPC, "Cannot make a file system in '%s'", path);
-        return sentence(ret_error, -EIO, "'%s' cannot make a file system in '%s': %s", mkfs, path, last_line(text));
 }
 
 /* Makes the template durable, and then gives it its name. mke2fs reserves blocks for what it would zero; the clone of its file
@@ -130,7 +58,7 @@ static int make_template(int dir_fd, const char *dir, const char *name, const ch
                 return negative_errno();
         r = ftruncate(fd, (off_t) size) < 0 ? negative_errno() : 0;
         if (r >= 0)
-                r = run_mkfs(mkfs, path, spec->persistent, ret_error);
+                r = ext4_make(mkfs, path, spec->persistent ? EXT4_KEPT : EXT4_EPHEMERAL, ret_error);
         if (r >= 0)
                 r = clone_file_at(dir_fd, TEMPLATE_RAW, dir_fd, TEMPLATE_TEMPORARY, 0400);
         (void) unlinkat(dir_fd, TEMPLATE_RAW, 0);
@@ -152,7 +80,7 @@ static int open_template(const UpperSpec *spec, uint64_t size, char **ret_error)
         const char *mkfs;
         int fd, r;
 
-        mkfs = find_mkfs(&mkfs_stat);
+        mkfs = ext4_find_mkfs(&mkfs_stat);
         if (!mkfs)
                 return sentence(ret_error, -ENOPKG, "No mkfs.ext4 is there to make a writable layer with: install e2fsprogs.");
         name = template_name(size, spec->persistent, &mkfs_stat);
@@ -306,7 +234,7 @@ int upper_prune_templates(const uint64_t *sizes, size_t n_sizes) {
 
         if (!dir)
                 return -ENOMEM;
-        (void) find_mkfs(&mkfs_stat);
+        (void) ext4_find_mkfs(&mkfs_stat);
         r = dir_open_at(AT_FDCWD, dir, 0, &d);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;

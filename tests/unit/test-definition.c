@@ -186,6 +186,69 @@ static void test_problems(void **state) {
                        ":4: WantedBy=../x.target: Wanted are names of units such as multi-user.target, without specifiers and quotes, 246 bytes at most.");
 }
 
+static void test_volumes(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+
+        put("etc/inferno/vms/web.vm",
+            "[VM]\nImage=a\nVolume=old:/old\nVolume=\n"
+            "Volume=data-1:/var/lib/postgresql:size=1.5G,noatime,nodev\n"
+            "Volume=conf:/etc/app:ro\n"
+            "Volume=inner:/var/lib/postgresql/wal\n");
+        assert_ok(load("web", &d, &e));
+        assert_int_equal(d->n_volumes, 3);
+        assert_string_equal(d->volumes[0].name, "data-1");
+        assert_string_equal(d->volumes[0].mount_point, "/var/lib/postgresql");
+        assert_string_equal(d->volumes[0].options, "noatime,nodev");
+        assert_int_equal(d->volumes[0].size, MIB(1536));
+        assert_false(d->volumes[0].read_only);
+        assert_true(d->volumes[1].read_only);
+        assert_null(d->volumes[1].options);
+
+#define WRONG(line, why) ASSERT_PROBLEM("[VM]\nImage=a\nVolume=" line "\n", ":3: Volume=" line ": " why)
+        WRONG("data", "wanted is NAME:/MOUNT/POINT, with \":OPTION,OPTION…\" behind it if need be");
+#define WRONG_NAME "the name of a volume is like that of a VM: a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most"
+        WRONG("../x:/data", WRONG_NAME);
+        WRONG("-x:/data", WRONG_NAME);
+        WRONG(":/data", WRONG_NAME);
+        WRONG("ü:/data", WRONG_NAME);
+#define WRONG_PLACE "wanted is an absolute mount point below \"/\", without \".\", \"..\", \"//\" and a \"/\" at its end"
+        WRONG("data:/", WRONG_PLACE);
+        WRONG("data:x", WRONG_PLACE);
+        WRONG("data:/a/../b", WRONG_PLACE);
+        WRONG("data:/a//b", WRONG_PLACE);
+        WRONG("data:/a/", WRONG_PLACE);
+        WRONG("data:/proc/x", "/proc, /sys, /dev and /inferno are no places for a volume");
+#define WRONG_OPTION "known options are ro, rw, size=, noatime, nosuid, nodev and noexec"
+        WRONG("data:/a:suid", WRONG_OPTION);
+        WRONG("data:/a:", WRONG_OPTION);
+        WRONG("data:/a:ro,,noatime", WRONG_OPTION);
+        WRONG("data:/a:ro:rw", WRONG_OPTION);
+        WRONG("data:/a:ro,rw", "ro or rw are given twice");
+#define WRONG_SIZE "wanted is one size=, of whole MiB such as 512M or 1.5G, from 16M to 16T"
+        WRONG("data:/a:size=1M", WRONG_SIZE);
+        WRONG("data:/a:size=-1", WRONG_SIZE);
+        WRONG("data:/a:size=17T", WRONG_SIZE);
+        WRONG("data:/a:size=16777217", WRONG_SIZE);
+        WRONG("data:/a:size=1G,size=2G", WRONG_SIZE);
+        WRONG("data:/a:ro,size=1G", "a volume that is mounted read-only is not made by its VM: leave out size=");
+}
+
+static void test_volumes_together(void **state) {
+        _cleanup_strbuf_ StrBuf b = {};
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+
+        ASSERT_PROBLEM("[VM]\nImage=a\nVolume=a:/a\nVolume=a:/b\n", ":4: Volume=a:/b: this volume is given twice");
+        ASSERT_PROBLEM("[VM]\nImage=a\nVolume=a:/a/b\nVolume=b:/a\n",
+                       ":4: Volume=b:/a: a volume above is mounted there or below it, and would be hidden: put the outer one first");
+        strbuf_adds(&b, "[VM]\nImage=a\n");
+        for (int i = 0; i < 13; i++)
+                strbuf_addf(&b, "Volume=v%d:/v%d\n", i, i);
+        assert_ok(strbuf_finish(&b, &text, &n));
+        assert_problem(text, n, "/etc/inferno/vms/web.vm:15: Volume=v12:/v12: a VM can have 12 volumes at most, since a guest has 17 virtio devices at most");
+}
+
 static void test_long_line(void **state) {
         size_t n = 300 * 1024;
         _cleanup_free_ char *text = malloc(n);
@@ -485,6 +548,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_problems, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_volumes, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_volumes_together, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_problems_are_told, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),

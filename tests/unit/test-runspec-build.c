@@ -149,7 +149,9 @@ static void test_build(void **state) {
                 "\"ips\":[{\"gateway\":\"172.16.0.5\",\"ip\":\"172.16.0.6\",\"mask\":30}],"
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
                 "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
-                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":false,\"fs_type\":\"ext4\"},\"volumes\":[]},"
+                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":false,\"fs_type\":\"ext4\"},\"volumes\":["
+                "{\"device\":\"/dev/vdc\",\"fs_type\":\"ext4\",\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime,nodev\",\"read_only\":false},"
+                "{\"device\":\"/dev/vdd\",\"fs_type\":\"ext4\",\"mount_point\":\"/srv\",\"name\":\"data2\",\"read_only\":true}]},"
                 "\"process\":{\"args\":[\"-c\",\"echo %i $HOME\"],\"cmd\":\"sh\"},\"stop_signal\":3,\"user\":\"app:app\","
                 "\"vsock_api_port\":10002,\"vsock_exit_port\":10001,\"vsock_key_port\":10003,\"vsock_stdout_port\":10000}\n";
         const ImageConfig image = {
@@ -168,6 +170,11 @@ static void test_build(void **state) {
                 .environment_files = WORDS("/etc/app.env", "-/etc/missing.env"),
                 .add_hosts = WORDS("db:10.0.0.1", "six:fd00::1"),
                 .root = ROOT_PERSISTENT,
+                .volumes = (VolumeUse[]) {
+                        { .name = (char *) "data1", .mount_point = (char *) "/data", .options = (char *) "noatime,nodev" },
+                        { .name = (char *) "data2", .mount_point = (char *) "/srv", .read_only = true },
+                },
+                .n_volumes = 2,
         };
         _cleanup_(run_spec_freep) RunSpec *s = NULL;
         _cleanup_free_ char *error = NULL, *text = NULL;

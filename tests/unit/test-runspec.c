@@ -29,7 +29,7 @@ static void test_golden(void **state) {
                 "\"hostname\":\"web1\",\"id\":\"web1\",\"ips\":[{\"gateway\":\"172.16.0.1\",\"ip\":\"172.16.0.2\",\"mask\":30}],"
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
                 "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
-                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\"},\"volumes\":[]},"
+                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\"},\"volumes\":[{\"device\":\"/dev/vdc\",\"fs_type\":\"ext4\",\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime\",\"read_only\":true}]},"
                 "\"process\":{\"args\":[\"-g\",\"daemon off;\"],\"cmd\":\"nginx\"},\"stop_signal\":3,\"user\":\"www-data\","
                 "\"vsock_api_port\":10002,\"vsock_exit_port\":10001,\"vsock_key_port\":10003,\"vsock_stdout_port\":10000}\n";
         _cleanup_(run_spec_freep) RunSpec *s = NULL, *t = NULL;
@@ -41,6 +41,9 @@ static void test_golden(void **state) {
         assert_string_equal(s->env[0], "A=\"$B\" 100%\nx");
         assert_string_equal(s->ips[0].gateway, "172.16.0.1");
         assert_int_equal(s->files[0].mode, 0644);
+        assert_int_equal(s->n_volumes, 1);
+        assert_string_equal(s->volumes[0].mount_point, "/data");
+        assert_true(s->volumes[0].read_only);
         assert_ok(run_spec_format(s, &text, error));
         assert_string_equal(text, expected);
         assert_ok(run_spec_parse(text, strlen(text), &t, error));
@@ -75,9 +78,13 @@ static void test_refused(void **state) {
                 { EBADMSG, "{" LEAST ",\"stop_signal\":-1}", "stop_signal" },
                 { EBADMSG, "{\"id\":\"a\",\"hostname\":\"a\",\"process\":{\"cmd\":\"\"}," MOUNTS "}", "command is empty" },
                 { EBADMSG, "{\"id\":\"../a\",\"hostname\":\"a\",\"process\":{\"cmd\":\"x\"}," MOUNTS "}", "name of a VM" },
-                { EOPNOTSUPP,
+                { EBADMSG,
                   "{\"id\":\"a\",\"hostname\":\"a\",\"process\":{\"cmd\":\"x\"},\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\"},"
                   "\"upper\":{\"device\":\"/dev/vdb\",\"fs_type\":\"ext4\"},\"volumes\":[{}]}}", "volumes" },
+                { EBADMSG,
+                  "{\"id\":\"a\",\"hostname\":\"a\",\"process\":{\"cmd\":\"x\"},\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\"},"
+                  "\"upper\":{\"device\":\"/dev/vdb\",\"fs_type\":\"ext4\"},\"volumes\":[{\"device\":\"/dev/vdc\",\"name\":\"x\",\"mount_point\":\"/\",\"fs_type\":\"ext4\"}]}}",
+                  "entry 0 of \"volumes\"" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {

@@ -500,12 +500,64 @@ static void test_waits(void **state) {
         close(fds[1]);
 }
 
+static void test_volumes(void **state) {
+        _cleanup_(store_freep) Store *s = must_open();
+        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_strv_ char **names = NULL;
+        StoreAttachment holder = {}, *a;
+        unsigned uid;
+        uint64_t size;
+        size_t n;
+
+        assert_ok(store_vm_ensure(s, "web1", 5000, 10, &uid));
+        assert_ok(store_vm_ensure(s, "db", 5000, 10, &uid));
+        assert_ok(store_volume_add(s, "data", "file", 4096, "mine"));
+        assert_error(store_volume_add(s, "data", "file", 4096, ""), EEXIST);
+        assert_error(store_volume_add(s, "other", "tape", 4096, ""), EEXIST);
+        assert_error(store_volume_attach(s, "data", "web1", false, &holder), ENOENT);
+        assert_ok(store_volume_set_ready(s, "data"));
+        assert_ok(store_volume_set_luks(s, "data", "uuid", "aes", 64));
+        assert_ok(store_volume_set_size(s, "data", 8192));
+        assert_ok(store_volume_get(s, "data", &v));
+        assert_string_equal(v.label, "mine");
+        assert_string_equal(v.luks_uuid, "uuid");
+        assert_int_equal(v.luks_key_bytes, 64);
+        assert_int_equal(v.size, 8192);
+
+        assert_ok(store_volume_attach(s, "data", "web1", true, &holder));
+        assert_ok(store_volume_attach(s, "data", "db", true, &holder));
+        assert_error(store_volume_attach(s, "data", "db", false, &holder), EBUSY);
+        assert_string_equal(holder.vm, "web1");
+        assert_true(holder.read_only);
+        free(holder.vm);
+        assert_error(store_volume_withdraw(s, "data"), EBUSY);
+        assert_ok(store_vm_remove(s, "web1"));
+        assert_ok(store_volume_attachments(s, "data", NULL, &a, &n));
+        assert_int_equal(n, 1);
+        assert_string_equal(a[0].vm, "db");
+        store_attachments_free(a, n);
+        assert_ok(store_volume_detach(s, "data", "db"));
+        assert_error(store_volume_attach(s, "data", "nobody", false, &holder), ENOENT);
+
+        assert_ok(store_snapshot_put(s, "data", "one", 4096));
+        assert_error(store_snapshot_put(s, "data", "one", 4096), EEXIST);
+        assert_ok(store_snapshot_get_size(s, "data", "one", &size));
+        assert_int_equal(size, 4096);
+        assert_error(store_snapshot_get_size(s, "data", "two", &size), ENOENT);
+        assert_ok(store_volume_withdraw(s, "data"));
+        assert_error(store_volume_attach(s, "data", "db", false, &holder), ENOENT);
+        assert_ok(store_volume_remove(s, "data"));
+        assert_ok(store_volume_list(s, &names));
+        assert_int_equal(strv_length(names), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_migrations), TEST(test_newer),
-                TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_log), TEST(test_killed), TEST(test_waits),
+                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_volumes), TEST(test_migrations),
+                TEST(test_newer), TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_log),
+                TEST(test_killed), TEST(test_waits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

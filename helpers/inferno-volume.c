@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Data volumes. inferno-volume(8). */
+
+#include <time.h>
+
+#include "base/exit-codes.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/parse.h"
+#include "base/str.h"
+#include "helpers/context.h"
+#include "helpers/program.h"
+#include "layout/layout.h"
+#include "version/version.h"
+#include "volume/volume.h"
+
+static const char usage[] =
+        "inferno-volume [OPTIONS…] create NAME | ls | inspect NAME | resize NAME | rm NAME[@SNAPSHOT]\n"
+        "       inferno-volume [OPTIONS…] snapshot NAME@SNAPSHOT | restore NAME@SNAPSHOT\n"
+        "       inferno-volume [OPTIONS…] attach VM | detach VM\n"
+        "\n"
+        "Makes and keeps the data volumes that VMs mount by Volume=.\n"
+        "\n"
+        "  create NAME            Make a volume of --size= with an empty file system.\n"
+        "  ls                     Print all volumes.\n"
+        "  inspect NAME           Print what is known of one, one Key=Value a line.\n"
+        "  resize NAME            Make it larger, up to --size=.\n"
+        "  rm NAME[@SNAPSHOT]     Remove a volume, or a snapshot of it, with what is in it.\n"
+        "  snapshot NAME@SNAPSHOT Keep a copy of what is in it.\n"
+        "  restore NAME@SNAPSHOT  Put that back in place of what is in it now.\n"
+        "  attach VM              Give a VM the volumes of its definition. The unit of a VM that has some calls it.\n"
+        "  detach VM              Take them from it.\n"
+        "\n"
+        "      --size=SIZE  For create and resize: 512M, 10G\n"
+        "      --label=TEXT For create: words of the owner's\n"
+        "      --root=DIR   Work below DIR instead of /\n"
+        "  -h, --help       Show this help\n"
+        "      --version    Show the version\n"
+        "\n"
+        "All but ls, inspect and attach want the volume to be in no VM's hands. See inferno-volume(8).\n";
+
+static uint64_t size_wanted = 0;
+static const char *label = NULL;
+
+static int set_size(const char *value) {
+        return parse_size(value, &size_wanted);
+}
+
+static int set_label(const char *value) {
+        size_t n = strlen(value);
+
+        if (n > 255)
+                return -EINVAL;
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char) value[i] < ' ' || value[i] == 0x7f)
+                        return -EINVAL;
+        label = value;
+        return 0;
+}
+
+static int wrong_name(const char *name) {
+        log_error("Not a valid name of a volume: '%s'. Wanted are a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most.", name);
+        return EXIT_USAGE;
+}
+
+static int want_size(const char *verb) {
+        if (size_wanted > 0)
+                return 0;
+        log_error("How large? %s needs --size=, such as --size=10G.", verb);
+        return EXIT_USAGE;
+}
+
+static int run_create(const char *name) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!vm_name_is_valid(name))
+                return wrong_name(name);
+        r = want_size("create");
+        if (r == 0)
+                r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = volume_create(c.store, &(VolumeSpec) { .name = name, .label = label, .size = size_wanted }, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+static int run_resize(const char *name) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!vm_name_is_valid(name))
+                return wrong_name(name);
+        r = want_size("resize");
+        if (r == 0)
+                r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = volume_resize(c.store, name, size_wanted, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+/* "NAME@SNAPSHOT" into its two halves; *ret_snapshot NULL where there is no "@". */
+static int split(const char *argument, char **ret_name, const char **ret_snapshot) {
+        const char *at = strchr(argument, '@');
+        char *name = at ? strndup(argument, (size_t) (at - argument)) : strdup(argument);
+
+        if (!name)
+                return log_oom();
+        *ret_name = name;
+        *ret_snapshot = at ? at + 1 : NULL;
+        if (!vm_name_is_valid(name))
+                return wrong_name(name);
+        if (at && !vm_name_is_valid(at + 1)) {
+                log_error("Not a valid name of a snapshot: '%s'. It is like that of a volume.", at + 1);
+                return EXIT_USAGE;
+        }
+        return 0;
+}
+
+/* A call for a volume's snapshot, which must be given. */
+static int with_snapshot(const char *argument, int (*f)(Store *s, const char *name, const char *snapshot, char **ret_error)) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_free_ char *name = NULL, *error = NULL;
+        const char *snapshot = NULL;
+        int r;
+
+        r = split(argument, &name, &snapshot);
+        if (r != 0)
+                return r;
+        if (!snapshot) {
+                log_error("Which snapshot? Wanted is %s@SNAPSHOT.", name);
+                return EXIT_USAGE;
+        }
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = f(c.store, name, snapshot, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+static int run_snapshot(const char *argument) {
+        return with_snapshot(argument, volume_snapshot);
+}
+
+static int run_restore(const char *argument) {
+        return with_snapshot(argument, volume_restore);
+}
+
+static int run_rm(const char *argument) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (strchr(argument, '@'))
+                return with_snapshot(argument, volume_remove_snapshot);
+        if (!vm_name_is_valid(argument))
+                return wrong_name(argument);
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = volume_remove(c.store, argument, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+/* The names of the VMs that have it, " (ro)" behind those that read it. */
+static int format_holders(Store *s, const char *name, char **ret) {
+        _cleanup_strbuf_ StrBuf b = {};
+        StoreAttachment *a;
+        size_t n;
+        int r;
+
+        r = store_volume_attachments(s, name, NULL, &a, &n);
+        if (r < 0)
+                return helper_log_sentence(r, store_error(s));
+        for (size_t i = 0; i < n; i++)
+                strbuf_addf(&b, "%s%s%s", i > 0 ? ", " : "", a[i].vm, a[i].read_only ? " (ro)" : "");
+        store_attachments_free(a, n);
+        r = strbuf_finish(&b, ret, NULL);
+        return r < 0 ? log_oom() : 0;
+}
+
+static const char *state_of(const StoreVolume *v, int usage_error, const char *holders) {
+        return !v->ready          ? "incomplete" :
+               usage_error < 0    ? "file missing" :
+               holders[0]         ? "attached" :
+                                    "detached";
+}
+
+static int run_ls(const char *argument) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_strv_ char **names = NULL;
+        int r;
+
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = store_volume_list(c.store, &names);
+        if (r < 0)
+                return helper_log_sentence(r, store_error(c.store));
+        printf("%-24s %9s %9s %-12s %-16s %s\n", "VOLUME", "SIZE/MiB", "USED/MiB", "STATE", "VM", "LABEL");
+        STRV_FOREACH(name, names) {
+                _cleanup_store_volume_ StoreVolume v = {};
+                _cleanup_free_ char *holders = NULL;
+                uint64_t used = 0;
+                int k;
+
+                r = store_volume_get(c.store, *name, &v);
+                if (r == -ENOENT)
+                        continue;       /* removed meanwhile */
+                if (r < 0)
+                        return helper_log_sentence(r, store_error(c.store));
+                r = format_holders(c.store, *name, &holders);
+                if (r < 0)
+                        return r;
+                k = volume_get_usage(*name, &used);
+                printf("%-24s %9llu %9llu %-12s %-16s %s\n", *name, (unsigned long long) (v.size / MIB(1)),
+                       (unsigned long long) ((used + MIB(1) - 1) / MIB(1)), state_of(&v, k, holders), holders[0] ? holders : "-", v.label);
+        }
+        return 0;
+}
+
+static int run_inspect(const char *name) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_strv_ char **snapshots = NULL;
+        _cleanup_free_ char *holders = NULL;
+        char created[32] = "-";
+        uint64_t used = 0;
+        struct tm tm;
+        time_t t;
+        int r, k;
+
+        if (!vm_name_is_valid(name))
+                return wrong_name(name);
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = store_volume_get(c.store, name, &v);
+        if (r >= 0)
+                r = store_snapshot_list(c.store, name, &snapshots);
+        if (r < 0)
+                return helper_log_sentence(r, store_error(c.store));
+        r = format_holders(c.store, name, &holders);
+        if (r < 0)
+                return r;
+        k = volume_get_usage(name, &used);
+        t = (time_t) (v.created_usec / USEC_PER_SEC);
+        if (localtime_r(&t, &tm))
+                (void) strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%S", &tm);
+        printf("Name=%s\nState=%s\nBackend=%s\nFile=%s" LAYOUT_VOLUMES_DIR "/%s.img\nSize=%llu\nUsed=%llu\nVMs=%s\nLabel=%s\nCreated=%s\n", name,
+               state_of(&v, k, holders), v.backend, layout_root(), name, (unsigned long long) v.size, (unsigned long long) used, holders,
+               v.label, created);
+        STRV_FOREACH(snapshot, snapshots)
+                printf("Snapshot=%s\n", *snapshot);
+        return 0;
+}
+
+static int run_attach(const char *vm) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_close_ int lock = -EBADF;
+        _cleanup_free_ char *error = NULL;
+        char ulid[ULID_STRING_SIZE];
+        unsigned uid;
+        int r;
+
+        r = helper_load_site(&c);
+        if (r == 0)
+                r = helper_load_definition(&c, vm);
+        if (r != 0)
+                return r;
+        lock = helper_lock_vm(vm);
+        if (lock < 0)
+                return lock;
+        if (version_get_current(vm, ulid) >= 0 && version_running(ulid, NULL) > 0) {
+                log_error("VM '%s' runs already, with the volumes that it had at its start: stop it first.", vm);
+                return EXIT_BUSY;
+        }
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = store_vm_ensure(c.store, vm, c.site.uid_base, c.site.uid_count, &uid);
+        if (r < 0)
+                return helper_log_sentence(r, store_error(c.store));
+        r = volume_attach_all(c.store, c.definition, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+static int run_detach(const char *vm) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_close_ int lock = -EBADF;
+        _cleanup_free_ char *error = NULL;
+        char ulid[ULID_STRING_SIZE];
+        int r;
+
+        lock = helper_lock_vm(vm);
+        if (lock < 0)
+                return lock;
+        if (version_get_current(vm, ulid) >= 0 && version_running(ulid, NULL) > 0) {
+                log_error("VM '%s' runs, and writes to its volumes: stop it first.", vm);
+                return EXIT_BUSY;
+        }
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = volume_detach_all(c.store, vm, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+static const HelperVerb verbs[] = {
+        { "create", "NAME", run_create },
+        { "ls", NULL, run_ls },
+        { "inspect", "NAME", run_inspect },
+        { "resize", "NAME", run_resize },
+        { "rm", "NAME", run_rm },
+        { "snapshot", "NAME@SNAPSHOT", run_snapshot },
+        { "restore", "NAME@SNAPSHOT", run_restore },
+        { "attach", "VM", run_attach },
+        { "detach", "VM", run_detach },
+        {},
+};
+
+static const HelperOption options[] = {
+        { "--size", .set = set_size },
+        { "--label", .set = set_label },
+        {},
+};
+
+int main(int argc, char **argv) {
+        return helper_main(argc, argv, usage, verbs, options);
+}

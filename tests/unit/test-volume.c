@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/ulid.h"
+#include "layout/layout.h"
+#include "test.h"
+#include "version/version.h"
+#include "volume/volume.h"
+
+#define FILE_OF_DATA LAYOUT_VOLUMES_DIR "/data.img"
+
+static char root[] = "/tmp/inferno-test-volume.XXXXXX";
+static Store *store;
+static char *error;
+
+static int setup(void **state) {
+        unsigned uid;
+
+        strcpy(root + strlen(root) - 6, "XXXXXX");
+        if (!mkdtemp(root) || layout_set_root(root) < 0 || store_open(&store, NULL) < 0)
+                return -1;
+        return store_vm_ensure(store, "a", 5000, 10, &uid) < 0 || store_vm_ensure(store, "b", 5000, 10, &uid) < 0 ? -1 : 0;
+}
+
+static int teardown(void **state) {
+        store = store_free(store);
+        layout_set_root(NULL);
+        free(TAKE_PTR(error));
+        return remove_tree_at(AT_FDCWD, root);
+}
+
+static char *path_of(const char *path) {
+        char *p = layout_path(path);
+
+        assert_non_null(p);
+        return p;
+}
+
+static void create(const char *name) {
+        if (volume_create(store, &(VolumeSpec) { .name = name, .size = MIB(16) }, &error) < 0)
+                fail_msg("%s", error);
+}
+
+#define assert_refused(call, errno_, text)                                                                      \
+        do {                                                                                                    \
+                assert_error(call, errno_);                                                                     \
+                assert_non_null(error);                                                                         \
+                if (!strstr(error, text))                                                                       \
+                        fail_msg("no \"%s\" in: %s", text, error);                                              \
+        } while (false)
+
+static Definition definition(const char *vm, VolumeUse *use) {
+        return (Definition) { .name = (char *) vm, .volumes = use, .n_volumes = 1 };
+}
+
+static void put(const char *path, const char *text) {
+        _cleanup_free_ char *p = path_of(path);
+
+        assert_ok(mkdir_parent_of_at(AT_FDCWD, p, 0755));
+        assert_ok(write_file_atomic_at(AT_FDCWD, p, text, strlen(text), 0644, 0));
+}
+
+static void test_create(void **state) {
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *text = NULL;
+        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_close_ int fd = -EBADF;
+        unsigned char magic[2];
+        struct stat st;
+
+        create("data");
+        assert_ok(stat(path, &st));
+        assert_int_equal(st.st_size, MIB(16));
+        assert_true((uint64_t) st.st_blocks * 512 < MIB(8));
+        assert_int_equal(st.st_mode & 07777, 0600);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(pread(fd, magic, 2, 1024 + 56), 2);    /* ext4's */
+        assert_int_equal(magic[0] | magic[1] << 8, 0xef53);
+        assert_ok(store_volume_get(store, "data", &v));
+        assert_true(v.ready);
+        assert_int_equal(v.size, MIB(16));
+
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "data", .size = MIB(16) }, &error), EEXIST, "exists already");
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "small", .size = MIB(8) }, &error), EINVAL, "16M");
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "odd", .size = MIB(16) + 1 }, &error), EINVAL, "16M");
+        assert_error(store_volume_get(store, "small", &v), ENOENT);
+        assert_ok(volume_remove(store, "data", &error));
+        assert_true(access(path, F_OK) < 0);
+        assert_refused(volume_remove(store, "data", &error), ENOENT, "no volume 'data'");
+}
+
+/* A file that belongs to no volume may be somebody's data; one that a killed creation left may not. */
+static void test_interrupted(void **state) {
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *text = NULL;
+        _cleanup_store_volume_ StoreVolume v = {};
+        VolumeUse use = { .name = (char *) "data", .mount_point = (char *) "/data" };
+        Definition d = definition("a", &use);
+
+        put(FILE_OF_DATA, "precious");
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "data", .size = MIB(16) }, &error), EEXIST, "belongs to no volume");
+        assert_ok(read_file_at(AT_FDCWD, path, 100, &text, NULL));
+        assert_string_equal(text, "precious");
+        assert_error(store_volume_get(store, "data", &v), ENOENT);
+
+        assert_ok(store_volume_add(store, "data", "file", MIB(32), ""));
+        assert_refused(volume_attach_all(store, &d, &error), ENOENT, "inferno-volume create data");
+        assert_refused(volume_resize(store, "data", MIB(64), &error), ENOENT, "interrupted");
+        create("data");
+        assert_ok(store_volume_get(store, "data", &v));
+        assert_int_equal(v.size, MIB(16));
+}
+
+static void test_resize(void **state) {
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA);
+        _cleanup_store_volume_ StoreVolume v = {};
+        struct stat st;
+
+        create("data");
+        assert_refused(volume_resize(store, "data", MIB(15), &error), EINVAL, "cannot shrink");
+        assert_refused(volume_resize(store, "data", MIB(20) + 1, &error), EINVAL, "whole MiB");
+        assert_ok(volume_resize(store, "data", MIB(20), &error));
+        assert_ok(stat(path, &st));
+        assert_int_equal(st.st_size, MIB(20));
+        assert_ok(store_volume_get(store, "data", &v));
+        assert_int_equal(v.size, MIB(20));
+        assert_refused(volume_resize(store, "nothing", MIB(20), &error), ENOENT, "no volume 'nothing'");
+}
+
+static void write_at(const char *path, off_t at, const char *text) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+        assert_int_equal(pwrite(fd, text, strlen(text), at), strlen(text));
+}
+
+static void test_snapshots(void **state) {
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *copy = path_of(LAYOUT_VOLUMES_DIR "/data@monday.img");
+        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_close_ int fd = -EBADF;
+        char text[4] = "";
+
+        create("data");
+        write_at(path, MIB(8), "one");
+        assert_ok(volume_snapshot(store, "data", "monday", &error));
+        assert_refused(volume_snapshot(store, "data", "monday", &error), EEXIST, "already");
+        write_at(path, MIB(8), "two");
+        assert_ok(volume_resize(store, "data", MIB(20), &error));
+        assert_refused(volume_restore(store, "data", "tuesday", &error), ENOENT, "no snapshot 'tuesday'");
+        assert_ok(volume_restore(store, "data", "monday", &error));
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(pread(fd, text, 3, MIB(8)), 3);
+        assert_string_equal(text, "one");
+        assert_ok(store_volume_get(store, "data", &v));
+        assert_int_equal(v.size, MIB(16));
+
+        assert_refused(volume_remove(store, "data", &error), ENOTEMPTY, "data@monday");
+        assert_ok(truncate(copy, MIB(1)));
+        assert_refused(volume_restore(store, "data", "monday", &error), EUCLEAN, "was cut");
+        assert_ok(volume_remove_snapshot(store, "data", "monday", &error));
+        assert_true(access(copy, F_OK) < 0);
+        assert_ok(volume_remove(store, "data", &error));
+}
+
+static void test_attach(void **state) {
+        VolumeUse use = { .name = (char *) "data", .mount_point = (char *) "/data", .size = MIB(16) }, reads = use;
+        Definition a = definition("a", &use), b = definition("b", &use), ra = definition("a", &reads), rb = definition("b", &reads);
+        _cleanup_free_ char *mark = path_of("/run/systemd/units/invocation:inferno@a.service");
+
+        reads.size = 0;
+        reads.read_only = true;
+        /* As systemd has it for a unit that is active: a link that leads nowhere. */
+        assert_ok(mkdir_parent_of_at(AT_FDCWD, mark, 0755));
+        assert_ok(symlink("0123", mark));
+
+        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(volume_attach_all(store, &a, &error));        /* it has it */
+        assert_refused(volume_attach_all(store, &b, &error), EBUSY, "attached to VM 'a', which writes");
+        assert_refused(volume_attach_all(store, &rb, &error), EBUSY, "attached to VM 'a', which writes");
+        assert_refused(volume_remove(store, "data", &error), EBUSY, "attached");
+        assert_refused(volume_resize(store, "data", MIB(32), &error), EBUSY, "attached to VM 'a'");
+        assert_refused(volume_snapshot(store, "data", "s", &error), EBUSY, "attached to VM 'a'");
+        assert_refused(volume_restore(store, "data", "s", &error), EBUSY, "attached to VM 'a'");
+
+        /* Many may read it, and then none write. */
+        assert_ok(volume_attach_all(store, &ra, &error));
+        assert_ok(volume_attach_all(store, &rb, &error));
+        assert_refused(volume_attach_all(store, &b, &error), EBUSY, "attached to VM 'a', which reads");
+        assert_ok(volume_detach_all(store, "b", &error));
+        assert_ok(volume_attach_all(store, &a, &error));
+
+        /* Its unit has gone, nobody has cleaned up. */
+        assert_ok(unlink(mark));
+        assert_ok(volume_attach_all(store, &b, &error));
+        assert_ok(volume_detach_all(store, "b", &error));
+        assert_ok(volume_detach_all(store, "b", &error));
+        assert_ok(volume_remove(store, "data", &error));
+}
+
+static void test_files(void **state) {
+        VolumeUse use = { .name = (char *) "data", .mount_point = (char *) "/data", .size = MIB(16) };
+        Definition a = definition("a", &use);
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA);
+
+        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(truncate(path, MIB(16) - 1));
+        assert_refused(volume_attach_all(store, &a, &error), EUCLEAN, "was cut");
+        assert_ok(truncate(path, MIB(18)));
+        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(unlink(path));
+        assert_refused(volume_attach_all(store, &a, &error), ENOENT, "is missing");
+        assert_ok(mkdir(path, 0755));
+        assert_refused(volume_attach_all(store, &a, &error), EUCLEAN, "no regular file");
+        assert_ok(rmdir(path));
+        assert_ok(symlink("/etc/passwd", path));
+        assert_refused(volume_attach_all(store, &a, &error), ELOOP, "Cannot open");
+}
+
+static void test_link(void **state) {
+        VolumeUse use = { .name = (char *) "data", .mount_point = (char *) "/data", .size = MIB(16) };
+        Definition a = definition("a", &use), b = definition("b", &use);
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *jail = path_of(LAYOUT_VMS_DIR "/jail"), *in_jail = strjoin(jail, "/volumes/data");
+        _cleanup_close_ int root_fd = -EBADF;
+        struct stat st, host;
+
+        assert_ok(mkdir_parents_at(AT_FDCWD, jail, 0755));
+        root_fd = open(jail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(volume_attach_all(store, &a, &error));
+        assert_refused(volume_link_all(store, &b, 5001, root_fd, &error), ENOENT, "inferno-volume attach b");
+        assert_ok(remove_tree_at(root_fd, JAIL_VOLUMES));
+        assert_ok(volume_link_all(store, &a, 5000, root_fd, &error));
+        assert_ok(stat(in_jail, &st));
+        assert_ok(stat(path, &host));
+        assert_int_equal(st.st_ino, host.st_ino);
+        assert_int_equal(st.st_uid, 5000);
+        assert_int_equal(st.st_mode & 07777, 0600);
+
+        assert_ok(volume_detach_all(store, "a", &error));
+        assert_ok(stat(path, &host));
+        assert_int_equal(host.st_uid, 0);
+
+        use.size = 0;
+        use.read_only = true;
+        assert_ok(remove_tree_at(root_fd, JAIL_VOLUMES));
+        assert_ok(volume_attach_all(store, &b, &error));
+        assert_ok(volume_link_all(store, &b, 5001, root_fd, &error));
+        assert_ok(stat(in_jail, &st));
+        assert_int_equal(st.st_uid, 0);
+        assert_int_equal(st.st_mode & 07777, 0444);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_create, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_snapshots, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_attach, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_files, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_link, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
