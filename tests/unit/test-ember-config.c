@@ -187,7 +187,7 @@ static void test_golden(void **state) {
                 "-device virtio-balloon-device,deflate-on-oom=on,free-page-reporting=off,bus=virtio-mmio-bus.0\n"
                 "-kernel /vmlinux\n"
                 "-initrd /initrd.cpio\n"
-                "-append console=ttyS0 reboot=k panic=1 quiet i8042.noaux no_timer_check tsc_early_khz=2600000 tsc=reliable\n";
+                "-append console=ttyS0 reboot=k panic=1 quiet i8042.noaux no_timer_check noreplace-smp tsc_early_khz=2600000 tsc=reliable\n";
         char error[JSON_ERROR_MAX];
         _cleanup_free_ char *s = command(whole, QEMU_TCG, 0, error);
 
