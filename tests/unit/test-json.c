@@ -55,6 +55,37 @@ static void test_read(void **state) {
         strv_free(s.args);
 }
 
+static void check_array(const char *text, int error_number, size_t n_expected, const char *error_expected) {
+        char error[JSON_ERROR_MAX] = "";
+        _cleanup_json_ json_t *j = NULL;
+        Sample *samples = NULL;
+        size_t n = 0;
+        int r;
+
+        assert_ok(json_parse(text, strlen(text), 1024, &j, error));
+        r = json_read_array(j, sample_fields, 2, sizeof(Sample), (void **) &samples, &n, error);
+        if (error_number > 0)
+                assert_error(r, error_number);
+        else
+                assert_ok(r);
+        assert_string_equal(error, error_expected);
+        assert_int_equal(n, n_expected);
+        for (size_t i = 0; i < n; i++) {
+                free(samples[i].name);
+                strv_free(samples[i].args);
+        }
+        free(samples);
+}
+
+static void test_array(void **state) {
+        check_array("[]", 0, 0, "");
+        check_array("[{\"name\":\"a\"},{\"name\":\"b\",\"args\":[\"c\"]}]", 0, 2, "");
+        check_array("[{\"name\":\"a\"},{\"name\":\"b\",\"n\":\"x\"}]", EBADMSG, 2, "entry 1: \"n\": not an integer of 0 to 4294967295");
+        check_array("[{\"name\":\"a\"},7]", EBADMSG, 2, "entry 1: not an object");
+        check_array("[1,2,3]", EBADMSG, 0, "more than 2 entries");
+        check_array("{}", EBADMSG, 0, "not an array");
+}
+
 static void test_bounds(void **state) {
         char error[JSON_ERROR_MAX];
         char deep[20000];
@@ -76,6 +107,7 @@ static void test_format(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_read),
+                cmocka_unit_test(test_array),
                 cmocka_unit_test(test_bounds),
                 cmocka_unit_test(test_format),
         };
