@@ -201,22 +201,15 @@ static int place_one(int dir_fd, const UnitFile *u) {
         /* A new file of the same content would have systemd ask for a daemon-reload. */
         if (read_file_at(dir_fd, u->path, strlen(u->content) + 1, &content, NULL) >= 0 && streq(content, u->content))
                 return 0;
-        /* A generator that runs now takes directories away that are empty. */
-        for (unsigned i = 0; i < 10; i++) {
-                r = mkdir_parent_of_at(dir_fd, u->path, 0755);
-                if (r >= 0)
-                        r = write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0);
-                if (r != -ENOENT)
-                        break;
-        }
-        return r;
+        r = mkdir_parent_of_at(dir_fd, u->path, 0755);
+        return r < 0 ? r : write_file_atomic_at(dir_fd, u->path, u->content, strlen(u->content), 0644, 0);
 }
 
 int unit_files_place(int dir_fd, const UnitFiles *f) {
         _cleanup_close_ int lock_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         int r = 0;
 
-        /* Held while there are temporary files: unit_files_remove(). */
+        /* Held while there are temporary files and empty directories: unit_files_remove(). */
         if (lock_fd < 0 || flock(lock_fd, LOCK_SH) < 0)
                 return negative_errno();
         for (size_t i = f->n; i-- > 0 && r >= 0;)
@@ -235,10 +228,10 @@ static int remove_file(int dir_fd, const char *name) {
         return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
 
-typedef int (*EntryFunc)(int dir_fd, const char *name, bool leftovers);
+typedef int (*EntryFunc)(int dir_fd, const char *name, bool alone);
 
 /* Goes on after a failure, and returns the first. */
-static int for_each_entry(int dir_fd, bool leftovers, EntryFunc func) {
+static int for_each_entry(int dir_fd, bool alone, EntryFunc func) {
         _cleanup_closedir_ DIR *d = NULL;
         struct dirent *de;
         int r, first = 0, k;
@@ -247,34 +240,34 @@ static int for_each_entry(int dir_fd, bool leftovers, EntryFunc func) {
         if (r < 0)
                 return r;
         while ((r = dir_next(d, &de)) > 0) {
-                k = func(dir_fd, de->d_name, leftovers);
+                k = func(dir_fd, de->d_name, alone);
                 if (k < 0)
                         first = first ?: k;
         }
         return r ?: first;
 }
 
-static int remove_dropin(int dir_fd, const char *name, bool leftovers) {
-        bool ours = streq(name, "50-inferno.conf") ? has_mark(dir_fd, name) : leftovers && startswith(name, ".#50-inferno.conf.");
+static int remove_dropin(int dir_fd, const char *name, bool alone) {
+        bool ours = streq(name, "50-inferno.conf") ? has_mark(dir_fd, name) : alone && startswith(name, ".#50-inferno.conf.");
 
         return ours ? remove_file(dir_fd, name) : 0;
 }
 
-static int remove_unit(int dir_fd, const char *name, bool leftovers) {
+static int remove_unit(int dir_fd, const char *name, bool alone) {
         _cleanup_close_ int fd = -EBADF;
         int r;
 
         if (startswith(name, "inferno-") && endswith(name, ".slice"))
                 return has_mark(dir_fd, name) ? remove_file(dir_fd, name) : 0;
         if (startswith(name, ".#inferno-") && strstr(name, ".slice."))
-                return leftovers ? remove_file(dir_fd, name) : 0;
+                return alone ? remove_file(dir_fd, name) : 0;
         if (!startswith(name, "inferno@") || !endswith(name, ".service.d"))
                 return 0;
         fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : negative_errno();
-        r = for_each_entry(fd, leftovers, remove_dropin);
-        if (r < 0)
+        r = for_each_entry(fd, alone, remove_dropin);
+        if (r < 0 || !alone)
                 return r;
         /* There may be drop-ins of the administrator's. */
         return unlinkat(dir_fd, name, AT_REMOVEDIR) < 0 && errno != ENOTEMPTY && errno != EEXIST && errno != ENOENT ? negative_errno() : 0;
@@ -285,6 +278,6 @@ int unit_files_remove(int dir_fd) {
 
         if (lock_fd < 0)
                 return negative_errno();
-        /* Never waits, for systemd waits for us: while somebody writes there, temporary files stay. */
+        /* Never waits, for systemd waits for us: while somebody writes there, temporary files and directories stay. */
         return for_each_entry(dir_fd, flock(lock_fd, LOCK_EX | LOCK_NB) >= 0, remove_unit);
 }

@@ -220,6 +220,9 @@ static void test_remove(void **state) {
         assert_false(is_there(fd, "inferno-default-web.slice"));
         for (size_t i = 0; i < ELEMENTSOF(leftovers); i++)
                 assert_true(is_there(fd, leftovers[i]));
+        assert_ok(mkdir_parents_at(fd, "inferno@empty.service.d", 0755));
+        assert_ok(unit_files_remove(fd));
+        assert_true(is_there(fd, "inferno@empty.service.d"));
 
         lock_fd = safe_close(lock_fd);
         assert_ok(unit_files_remove(fd));
@@ -228,6 +231,7 @@ static void test_remove(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(leftovers); i++)
                 assert_false(is_there(fd, leftovers[i]));
         assert_false(is_there(fd, "inferno@killed.service.d"));
+        assert_false(is_there(fd, "inferno@empty.service.d"));
         assert_true(is_there(fd, "inferno@dir.service.d/50-inferno.conf"));
         assert_ok(remove_tree_at(AT_FDCWD, dir));
 }
