@@ -46,5 +46,5 @@ int image_ensure(Store *store, const char *reference, PullPolicy policy, const S
 /* Forgets the reference, and removes the image file and the blobs that nothing else needs. -ENOENT: not there. */
 int image_remove(Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error);
 
-/* What the store has of it as a JSON document: {reference, digest, file, size, created, manifest, config}. */
+/* What the store has of it as a JSON document: {reference, manifest_digest, config_digest, rootfs, size, created_usec, manifest, config}. */
 int image_inspect(Store *store, const char *reference, char **ret, char **ret_error);

@@ -102,9 +102,10 @@ static int take_xattrs(Merge *m, TreeInode *inode, char **ret_error) {
         (void) archive_entry_xattr_reset(m->entry);
         while (archive_entry_xattr_next(m->entry, &name, &value, &n) == ARCHIVE_OK) {
                 char q[IMAGE_QUOTE_MAX];
-                TreeXattr *x;
+                int r;
 
-                if (!name || xattr_is_foreign(name))
+                /* A record without a value takes back what was before it (pax, "Extended Header"): there is no attribute without one. */
+                if (!name || n == 0 || xattr_is_foreign(name))
                         continue;
                 if (!startswith(name, "user.") && !startswith(name, "trusted.") && !startswith(name, "security.")) {
                         tree_stats(m->tree)->n_dropped_xattrs++;
@@ -116,22 +117,9 @@ static int take_xattrs(Merge *m, TreeInode *inode, char **ret_error) {
                         return image_error(ret_error, -EBADMSG,
                                         "the extended attribute \"%s\" is longer than Linux allows",
                                         image_quote(name, q));
-                for (x = inode->xattrs; x && !streq(x->name, name); x = x->next)
-                        ;
-                if (!x) {
-                        x = tree_alloc(m->tree, sizeof(TreeXattr));
-                        if (!x)
-                                return -ENOMEM;
-                        x->name = tree_strndup(m->tree, name, strlen(name));
-                        if (!x->name)
-                                return -ENOMEM;
-                        x->next = inode->xattrs;
-                        inode->xattrs = x;
-                }
-                x->value = tree_strndup(m->tree, value, n);     /* the last of a name counts */
-                if (!x->value)
-                        return -ENOMEM;
-                x->size = n;
+                r = tree_add_xattr(m->tree, inode, name, value, n, ret_error);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -175,7 +163,7 @@ static int take_extents(Merge *m, TreeInode *inode, char **ret_error) {
                         TreeExtent *more = tree_alloc(m->tree, MAX(room * 2, (size_t) 1) * sizeof(TreeExtent));
 
                         if (!more)
-                                return -ENOMEM;
+                                return tree_no_memory(m->tree, ret_error);
                         if (n > 0)
                                 memcpy(more, extents, n * sizeof(TreeExtent));
                         extents = more;
@@ -203,7 +191,7 @@ static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
 
         inode = tree_alloc(m->tree, sizeof(TreeInode));
         if (!inode)
-                return -ENOMEM;
+                return tree_no_memory(m->tree, ret_error);
         inode->mode = archive_entry_filetype(m->entry) | (archive_entry_perm(m->entry) & 07777);
         inode->mtime = archive_entry_mtime(m->entry);
         inode->layer = m->layer;
@@ -236,7 +224,7 @@ static int take_inode(Merge *m, TreeInode **ret, char **ret_error) {
                                         isempty(s) ? "empty" : "too long");
                 inode->target = tree_strndup(m->tree, s, strlen(s));
                 if (!inode->target)
-                        return -ENOMEM;
+                        return tree_no_memory(m->tree, ret_error);
                 inode->mode |= 0777;
                 break;
         case S_IFCHR:

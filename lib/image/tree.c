@@ -16,7 +16,10 @@ enum {
 };
 
 #define MEMORY_BASE MIB(64)
-#define MEMORY_PER_ENTRY UINT64_C(1024)
+#define MEMORY_PER_ENTRY UINT64_C(512)
+/* libsquashfs keeps attributes twice more, so they have a limit of their own. */
+#define XATTRS_BASE MIB(1)
+#define XATTRS_PER_ENTRY UINT64_C(64)
 
 #define WHITEOUT_PREFIX ".wh."
 #define WHITEOUT_OPAQUE ".wh..wh..opq"
@@ -32,6 +35,8 @@ struct ArenaBlock {
 struct Tree {
         ArenaBlock *arena;
         uint64_t memory, memory_max;
+        bool memory_over;               /* an allocation went beyond */
+        uint64_t xattrs, xattrs_max;    /* bytes */
         uint64_t entries_max;
         uint64_t steps, steps_max;
         uint64_t hash_seed[2];          /* so that no image can bring names that all collide */
@@ -50,8 +55,10 @@ void *tree_alloc(Tree *t, size_t n) {
         if (!b || b->room - b->used < n) {
                 size_t room = MAX((size_t) ARENA_BLOCK, n);
 
-                if (t->memory + room > t->memory_max)
+                if (t->memory + room > t->memory_max) {
+                        t->memory_over = true;
                         return NULL;
+                }
                 b = calloc(1, sizeof(*b) + room);
                 if (!b)
                         return NULL;
@@ -77,6 +84,42 @@ char *tree_strndup(Tree *t, const void *s, size_t n) {
         if (p && n > 0)
                 memcpy(p, s, n);
         return p;
+}
+
+int tree_no_memory(Tree *t, char **ret_error) {
+        if (t->memory_over)
+                return image_error(ret_error, -EFBIG,
+                                "the names, targets and attributes of the image take more than %" PRIu64
+                                " MiB (ImageEntriesMax= bounds them)",
+                                t->memory_max / MIB(1));
+        return -ENOMEM;
+}
+
+int tree_add_xattr(Tree *t, TreeInode *inode, const char *name, const void *value, size_t size, char **ret_error) {
+        TreeXattr *x;
+
+        t->xattrs += strlen(name) + size;
+        if (t->xattrs > t->xattrs_max)
+                return image_error(ret_error, -EFBIG,
+                                "the extended attributes of the image take more than %" PRIu64 " MiB (ImageEntriesMax= bounds them)",
+                                t->xattrs_max / MIB(1));
+        for (x = inode->xattrs; x && !streq(x->name, name); x = x->next)
+                ;
+        if (!x) {
+                x = tree_alloc(t, sizeof(TreeXattr));
+                if (!x)
+                        return tree_no_memory(t, ret_error);
+                x->name = tree_strndup(t, name, strlen(name));
+                if (!x->name)
+                        return tree_no_memory(t, ret_error);
+                x->next = inode->xattrs;
+                inode->xattrs = x;
+        }
+        x->value = tree_strndup(t, value, size);        /* the last of a name counts */
+        if (!x->value)
+                return tree_no_memory(t, ret_error);
+        x->size = size;
+        return 0;
 }
 
 static TreeNode *new_node(Tree *t, const char *name, size_t n) {
@@ -105,6 +148,7 @@ int tree_new(uint64_t entries_max, Tree **ret) {
         entries_max = MIN(entries_max, (uint64_t) UINT32_MAX / 2);
         t->entries_max = entries_max;
         t->memory_max = MEMORY_BASE + entries_max * MEMORY_PER_ENTRY;
+        t->xattrs_max = XATTRS_BASE + entries_max * XATTRS_PER_ENTRY;
         t->steps_max = (entries_max + 4096) * STEPS_PER_ENTRY;
         if (getrandom(t->hash_seed, sizeof(t->hash_seed), 0) != sizeof(t->hash_seed))
                 return negative_errno();
@@ -144,15 +188,6 @@ TreeStats *tree_stats(Tree *t) {
 
 void tree_begin_layer(Tree *t) {
         t->layer++;
-}
-
-static int no_memory(Tree *t, char **ret_error) {
-        if (t->memory + ARENA_BLOCK > t->memory_max)
-                return image_error(ret_error, -EFBIG,
-                                "the names, targets and attributes of the image take more than %" PRIu64
-                                " MiB (ImageEntriesMax= bounds them)",
-                                t->memory_max / MIB(1));
-        return -ENOMEM;
 }
 
 static uint64_t mix(uint64_t a, uint64_t b) {
@@ -217,7 +252,7 @@ static int add_child(Tree *t, TreeNode *parent, const char *name, size_t n, Tree
         }
         node = new_node(t, name, n);
         if (!node)
-                return no_memory(t, ret_error);
+                return tree_no_memory(t, ret_error);
         node->parent = parent;
         node->depth = (uint16_t) (parent->depth + 1);
         node->next = parent->children;
@@ -335,7 +370,7 @@ static int walk(Tree *t, const char *path, size_t n, WalkFlags flags, TreeNode *
                         child->inode = new_directory_inode(t);
                         if (!child->inode) {
                                 remove_node(t, child);
-                                return no_memory(t, ret_error);
+                                return tree_no_memory(t, ret_error);
                         }
                         child->defined = t->layer;
                         touch(t, child);
@@ -450,7 +485,7 @@ static int hide_lower(Tree *t, TreeNode *node, bool keep_itself, char **ret_erro
                 /* Here only because of something of this layer below it: with the lower one gone it is a parent that was missing. */
                 node->inode = new_directory_inode(t);
                 if (!node->inode)
-                        return no_memory(t, ret_error);
+                        return tree_no_memory(t, ret_error);
                 node->defined = t->layer;
         }
         return 0;

@@ -77,10 +77,14 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Tree *, tree_free)
 
 TreeNode *tree_root(Tree *t);
 TreeStats *tree_stats(Tree *t);
-/* Memory that lives as long as the tree, zeroed. NULL: no memory, or more than the tree may take. */
+/* Memory that lives as long as the tree, zeroed. NULL: no memory, or more than the tree may take; tree_no_memory() says which. */
 void *tree_alloc(Tree *t, size_t n);
 /* The same, of `n` bytes with a NUL behind them. */
 char *tree_strndup(Tree *t, const void *s, size_t n);
+/* After NULL: -ENOMEM, or -EFBIG with a sentence. */
+int tree_no_memory(Tree *t, char **ret_error);
+/* An attribute of an inode that is not in the tree yet; one of the same name is replaced. */
+int tree_add_xattr(Tree *t, TreeInode *inode, const char *name, const void *value, size_t size, char **ret_error);
 
 /* What follows belongs to a new layer, above those before. */
 void tree_begin_layer(Tree *t);

@@ -283,7 +283,7 @@ static void test_xattrs(void **state) {
                                      { .name = "c", .type = '5', .pax = "SCHILY.xattr.user.x=1" },
                                      { .name = "d", .pax = "SCHILY.xattr.system.posix_acl_access=x\nSCHILY.xattr.security.selinux=y\nSCHILY.xattr.trusted.overlay.opaque=y" },
                                      { .name = "e", .type = '6', .pax = "SCHILY.xattr.user.x=1" }, { .name = "f", .type = '3', .major = 5, .pax = "SCHILY.xattr.user.x=2" })),
-                        "/ d 755 0:0 0 n3\na f 644 0:0 0 n1 \"1\" {user.x=1,security.capability=\\x01\\x02,trusted.t=}\nb l 777 0:0 0 n1 -> a {user.\xc3\xa9=xy}\n"
+                        "/ d 755 0:0 0 n3\na f 644 0:0 0 n1 \"1\" {user.x=1,security.capability=\\x01\\x02}\nb l 777 0:0 0 n1 -> a {user.\xc3\xa9=xy}\n"
                         "c d 755 0:0 0 n2 {user.x=1}\nd f 644 0:0 0 n1 \"\"\ne p 644 0:0 0 n1 {user.x=1}\nf c 644 0:0 0 n1 5:0 {user.x=2}\n");
         /* A directory that comes again brings its own. */
         assert_image(BUILD(LAYER({ .name = "c", .type = '5', .pax = "SCHILY.xattr.user.x=1" }), LAYER({ .name = "c", .type = '5', .pax = "SCHILY.xattr.user.y=2" })),
@@ -573,6 +573,38 @@ static void test_limits(void **state) {
         free(dump);
 }
 
+/* What entries bring beside themselves. */
+static void test_memory_limits(void **state) {
+        _cleanup_strbuf_ StrBuf tar = {};
+        char *dump = NULL, pax[60100], target[4001], name[32];
+        int n;
+
+        for (unsigned i = 0; i < 20; i++) {
+                n = snprintf(pax, sizeof(pax), "SCHILY.xattr.user.x=%u", i);
+                memset(pax + n, 'v', 60000);
+                pax[n + 60000] = 0;
+                (void) snprintf(name, sizeof(name), "f%u", i);
+                tar_add(&tar, &(TarEntry) { .name = name, .pax = pax });
+        }
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 100, MIB(1), "image", &dump);
+        assert_refused(dump, EFBIG, "entry \"f17\": the extended attributes of the image take more than 1 MiB (ImageEntriesMax=");
+        assert_ok(build_tars(&tar, 1, 10000, MIB(1), "image", &dump));
+        free(dump);
+        dump = NULL;
+
+        strbuf_done(&tar);
+        memset(target, 't', 4000);
+        target[4000] = 0;
+        for (unsigned i = 0; i < 20000; i++) {
+                (void) snprintf(name, sizeof(name), "l%u", i);
+                tar_add(&tar, &(TarEntry) { .name = name, .type = '2', .link = target });
+        }
+        tar_end(&tar);
+        (void) build_tars(&tar, 1, 20000, MIB(1), "image", &dump);
+        assert_refused(dump, EFBIG, "the names, targets and attributes of the image take more than 73 MiB (ImageEntriesMax=");
+}
+
 static void test_step_limit(void **state) {
         _cleanup_strbuf_ StrBuf tar = {};
         char target[4001], *dump = NULL;
@@ -711,6 +743,7 @@ int main(void) {
                 cmocka_unit_test(test_odd_tars),
                 cmocka_unit_test(test_broken_archives),
                 cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_memory_limits),
                 cmocka_unit_test(test_step_limit),
                 cmocka_unit_test(test_work_is_bounded),
                 cmocka_unit_test(test_reproducible),
