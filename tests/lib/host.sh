@@ -55,6 +55,7 @@ host_prepare() {
     mkdir "$run/upper" "$run/work" "$run/root" "$run/state"
     DESTDIR="$run/upper" meson install -C "$SOURCE/$build" --no-rebuild --quiet >/dev/null
     install -Dm 0644 "$kernel" "$run/upper/usr/lib/inferno/vmlinux"
+    install -D -t "$run/upper/usr/lib/inferno-test-tools" "$SOURCE/$build"/tests/{compare-image,hostile-tar}
     [ "$build" != build ] || install -D -t "$run/upper/usr/lib/inferno-benchmarks" "$SOURCE/benchmarks/run" "$SOURCE"/build/benchmarks/{measure,bare-init,ready-vmm}
 }
 

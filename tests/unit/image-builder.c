@@ -4,19 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
-
-#include <sqfs/compressor.h>
-#include <sqfs/data_reader.h>
-#include <sqfs/dir_reader.h>
-#include <sqfs/id_table.h>
-#include <sqfs/inode.h>
-#include <sqfs/io.h>
-#include <sqfs/super.h>
-#include <sqfs/xattr.h>
-#include <sqfs/xattr_reader.h>
 
 #include "base/fd.h"
 #include "base/sha256.h"
@@ -25,118 +16,7 @@
 #include "image/oci.h"
 #include "test.h"
 #include "tests/unit/image-builder.h"
-
-/* tar. */
-
-void tar_add_padded(StrBuf *b, const void *data, size_t n) {
-        static const char zeros[512];
-
-        strbuf_add(b, data, n);
-        strbuf_add(b, zeros, (512 - n % 512) % 512);
-}
-
-/* Octal where it fits, GNU's base 256 where not. */
-static void put_number(char *field, size_t n, int64_t v) {
-        char text[24];
-
-        if (v >= 0 && snprintf(text, sizeof(text), "%0*" PRIo64, (int) n - 1, (uint64_t) v) == (int) n - 1) {
-                memcpy(field, text, n);
-                return;
-        }
-        for (size_t i = n; i-- > 0; v >>= 8)
-                field[i] = (char) (v & 0xff);
-        field[0] |= (char) 0x80;
-}
-
-static void finish_header(StrBuf *b, char header[static 512]) {
-        unsigned sum = 0;
-
-        memset(header + 148, ' ', 8);
-        for (size_t i = 0; i < 512; i++)
-                sum += (unsigned char) header[i];
-        (void) snprintf(header + 148, 8, "%06o", sum);
-        strbuf_add(b, header, 512);
-}
-
-static void init_header(char header[static 512], char type, const char *name, size_t size, unsigned mode) {
-        memset(header, 0, 512);
-        memcpy(header, name, MIN(strlen(name), (size_t) 100));
-        put_number(header + 100, 8, mode);
-        put_number(header + 108, 8, 0);
-        put_number(header + 116, 8, 0);
-        put_number(header + 124, 12, (int64_t) size);
-        put_number(header + 136, 12, 0);
-        header[156] = type;
-        memcpy(header + 257, "ustar\0" "00", 8);
-}
-
-void tar_add_header(StrBuf *b, char type, const char *name, size_t size) {
-        char header[512];
-
-        init_header(header, type, name, size, 0644);
-        finish_header(b, header);
-}
-
-void tar_add_pax_record(StrBuf *b, const char *key, const void *value, size_t n) {
-        size_t body = 1 + strlen(key) + 1 + n + 1, digits = 1;
-
-        /* The length counts its own digits. */
-        for (size_t limit = 10; body + digits >= limit; limit *= 10)
-                digits++;
-        strbuf_addf(b, "%zu %s=", body + digits, key);
-        strbuf_add(b, value, n);
-        strbuf_adds(b, "\n");
-}
-
-void tar_add(StrBuf *b, const TarEntry *e) {
-        size_t size = e->content_size > 0 || !e->content ? e->content_size : strlen(e->content);
-        char type = e->type ?: '0', header[512];
-        _cleanup_strbuf_ StrBuf pax = {};
-
-        if (strlen(e->name) > 100)
-                tar_add_pax_record(&pax, "path", e->name, strlen(e->name));
-        if (e->link && strlen(e->link) > 100)
-                tar_add_pax_record(&pax, "linkpath", e->link, strlen(e->link));
-        for (const char *p = e->pax; p && *p;) {
-                size_t n = strcspn(p, "\n");
-                const char *equals = strchr(p, '=');
-                _cleanup_free_ char *key = strndup(p, (size_t) (equals - p));
-
-                tar_add_pax_record(&pax, key, equals + 1, n - (size_t) (equals + 1 - p));
-                p += n + (p[n] == '\n');
-        }
-        if (pax.size > 0) {
-                tar_add_header(b, 'x', "pax", pax.size);
-                tar_add_padded(b, pax.data, pax.size);
-        }
-
-        init_header(header, type, e->name, size, e->mode ? e->mode : type == '5' ? 0755 : 0644);
-        put_number(header + 108, 8, (int64_t) e->uid);
-        put_number(header + 116, 8, (int64_t) e->gid);
-        put_number(header + 136, 12, e->mtime);
-        if (e->size_field)
-                memcpy(header + 124, e->size_field, 12);
-        if (e->link)
-                memcpy(header + 157, e->link, MIN(strlen(e->link), (size_t) 100));
-        if (type == '3' || type == '4') {
-                put_number(header + 329, 8, e->major);
-                put_number(header + 337, 8, e->minor);
-        }
-        finish_header(b, header);
-        tar_add_padded(b, e->content, size);
-}
-
-void tar_end(StrBuf *b) {
-        static const char zeros[1024];
-
-        strbuf_add(b, zeros, sizeof(zeros));
-}
-
-void tar_make(StrBuf *b, const TarEntry *entries) {
-        for (; entries->name; entries++)
-                tar_add(b, entries);
-        tar_end(b);
-}
+#include "tests/unit/squash-reader.h"
 
 /* Compression. */
 
@@ -257,161 +137,77 @@ void layout_finish(TestLayout *l) {
 /* Reading image files back. */
 
 typedef struct Dump {
-        sqfs_super_t super;
-        sqfs_file_t *file;
-        sqfs_compressor_t *compressor;
-        sqfs_data_reader_t *data;
-        sqfs_xattr_reader_t *xattrs;
+        SquashReader reader;
         StrBuf text;
+        unsigned n_xattrs;
 } Dump;
 
-static void dump_content(Dump *d, const sqfs_inode_generic_t *i) {
+static void dump_content(Dump *d, const sqfs_inode_generic_t *i, size_t size) {
         char digest[80], q[IMAGE_QUOTE_MAX];
-        sqfs_u64 size;
         char *buf;
 
-        (void) sqfs_inode_get_file_size(i, &size);
         buf = calloc(1, size + 1);
         assert_non_null(buf);
-        for (sqfs_u64 at = 0; at < size;) {
-                sqfs_s32 k = sqfs_data_reader_read(d->data, i, at, buf + at, (sqfs_u32) MIN(size - at, (sqfs_u64) MIB(1)));
+        for (size_t at = 0; at < size;) {
+                sqfs_s32 k = sqfs_data_reader_read(d->reader.data, i, at, buf + at, (sqfs_u32) MIN(size - at, (size_t) MIB(1)));
 
                 assert_true(k > 0);
-                at += (sqfs_u64) k;
+                at += (size_t) k;
         }
         if (size <= 40 && strlen(buf) == size)
                 strbuf_addf(&d->text, " \"%s\"", image_quote(buf, q));
         else {
                 digest_of(buf, size, digest);
-                strbuf_addf(&d->text, " %" PRIu64 " %.8s", (uint64_t) size, digest_hex(digest));
+                strbuf_addf(&d->text, " %zu %.8s", size, digest_hex(digest));
         }
         free(buf);
 }
 
-static void dump_xattrs(Dump *d, const sqfs_inode_generic_t *i) {
-        sqfs_xattr_id_t desc;
-        sqfs_u32 index;
+static void dump_xattr(const char *name, const void *value, size_t size, void *userdata) {
+        const uint8_t *p = value;
+        Dump *d = userdata;
 
-        assert_int_equal(sqfs_inode_get_xattr_index(i, &index), 0);
-        if (index == 0xffffffff)
-                return;
-        assert_int_equal(sqfs_xattr_reader_get_desc(d->xattrs, index, &desc), 0);
-        assert_int_equal(sqfs_xattr_reader_seek_kv(d->xattrs, &desc), 0);
-        strbuf_adds(&d->text, " {");
-        for (sqfs_u32 k = 0; k < desc.count; k++) {
-                sqfs_xattr_entry_t *key;
-                sqfs_xattr_value_t *value;
-
-                assert_int_equal(sqfs_xattr_reader_read_key(d->xattrs, &key), 0);
-                assert_int_equal(sqfs_xattr_reader_read_value(d->xattrs, key, &value), 0);
-                strbuf_addf(&d->text, "%s%s=", k > 0 ? "," : "", (const char *) key->key);
-                for (sqfs_u32 j = 0; j < value->size; j++)
-                        strbuf_addf(&d->text, value->value[j] > 0x20 && value->value[j] < 0x7f ? "%c" : "\\x%02x", value->value[j]);
-                free(key);
-                free(value);
-        }
-        strbuf_adds(&d->text, "}");
+        strbuf_addf(&d->text, "%s%s=", d->n_xattrs++ > 0 ? "," : " {", name);
+        for (size_t i = 0; i < size; i++)
+                strbuf_addf(&d->text, p[i] > 0x20 && p[i] < 0x7f ? "%c" : "\\x%02x", p[i]);
 }
 
-static uint32_t nlink_of(const sqfs_inode_generic_t *i) {
-        switch (i->base.type) {
-        case SQFS_INODE_FILE:
-                return 1;
-        case SQFS_INODE_EXT_FILE:
-                return i->data.file_ext.nlink;
-        case SQFS_INODE_DIR:
-                return i->data.dir.nlink;
-        case SQFS_INODE_SLINK:
-        case SQFS_INODE_EXT_SLINK:
-                return i->data.slink.nlink;
-        default:
-                /* In all the others it stands first. */
-                return i->data.dir_ext.nlink;
-        }
+static char type_letter(mode_t mode) {
+        return S_ISDIR(mode) ? 'd' : S_ISREG(mode) ? 'f' : S_ISLNK(mode) ? 'l' : S_ISBLK(mode) ? 'b' : S_ISCHR(mode) ? 'c' : 'p';
 }
 
 static void dump_node(Dump *d, const sqfs_tree_node_t *n, const char *prefix) {
-        const sqfs_inode_generic_t *i = n->inode;
         _cleanup_free_ char *path = strf("%s%s", prefix, (const char *) n->name), *below = NULL;
         char q[IMAGE_QUOTE_MAX];
-        uint32_t dev = 0;
-        char type;
+        struct stat st;
 
-        switch (i->base.type) {
-        case SQFS_INODE_DIR:
-        case SQFS_INODE_EXT_DIR:
-                type = 'd';
-                break;
-        case SQFS_INODE_FILE:
-        case SQFS_INODE_EXT_FILE:
-                type = 'f';
-                break;
-        case SQFS_INODE_SLINK:
-        case SQFS_INODE_EXT_SLINK:
-                type = 'l';
-                break;
-        case SQFS_INODE_BDEV:
-        case SQFS_INODE_EXT_BDEV:
-                type = 'b';
-                dev = i->data.dev.devno;
-                break;
-        case SQFS_INODE_CDEV:
-        case SQFS_INODE_EXT_CDEV:
-                type = 'c';
-                dev = i->data.dev.devno;
-                break;
-        default:
-                type = 'p';
-        }
-        strbuf_addf(&d->text, "%s %c %o %u:%u %u n%u", *path ? image_quote(path, q) : "/", type, i->base.mode & 07777, n->uid, n->gid, i->base.mod_time,
-                        nlink_of(i));
-        if (type == 'l') {
-                _cleanup_free_ char *target = strndup((const char *) i->extra, i->data.slink.target_size);
+        squash_reader_stat(n, &st);
+        strbuf_addf(&d->text, "%s %c %o %u:%u %" PRIu64 " n%u", *path ? image_quote(path, q) : "/", type_letter(st.st_mode), st.st_mode & 07777,
+                        st.st_uid, st.st_gid, (uint64_t) st.st_mtim.tv_sec, (unsigned) st.st_nlink);
+        if (S_ISLNK(st.st_mode)) {
+                _cleanup_free_ char *target = squash_reader_target(n);
 
                 strbuf_addf(&d->text, " -> %s", image_quote(target, q));
         }
-        if (type == 'b' || type == 'c')
-                strbuf_addf(&d->text, " %u:%u", (dev & 0xfff00) >> 8, (dev & 0xff) | ((dev >> 12) & 0xfff00));
-        if (type == 'f')
-                dump_content(d, i);
-        dump_xattrs(d, i);
-        strbuf_adds(&d->text, "\n");
+        if (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode))
+                strbuf_addf(&d->text, " %u:%u", major(st.st_rdev), minor(st.st_rdev));
+        if (S_ISREG(st.st_mode))
+                dump_content(d, n->inode, (size_t) st.st_size);
+        d->n_xattrs = 0;
+        assert_int_equal(squash_reader_xattrs(&d->reader, n, dump_xattr, d), 0);
+        strbuf_adds(&d->text, d->n_xattrs > 0 ? "}\n" : "\n");
         below = *prefix || *path ? strf("%s/", path) : strdup("");
         for (const sqfs_tree_node_t *c = n->children; c; c = c->next)
                 dump_node(d, c, below);
 }
 
 char *squash_dump(const char *path) {
-        sqfs_compressor_config_t config;
-        sqfs_tree_node_t *root;
-        sqfs_dir_reader_t *dirs;
-        sqfs_id_table_t *ids;
         Dump d = {};
         char *text;
 
-        d.file = sqfs_open_file(path, SQFS_FILE_OPEN_READ_ONLY);
-        assert_non_null(d.file);
-        assert_int_equal(sqfs_super_read(&d.super, d.file), 0);
-        assert_int_equal(sqfs_compressor_config_init(&config, d.super.compression_id, d.super.block_size, SQFS_COMP_FLAG_UNCOMPRESS), 0);
-        assert_int_equal(sqfs_compressor_create(&config, &d.compressor), 0);
-        ids = sqfs_id_table_create(0);
-        assert_int_equal(sqfs_id_table_read(ids, d.file, &d.super, d.compressor), 0);
-        d.data = sqfs_data_reader_create(d.file, d.super.block_size, d.compressor, 0);
-        assert_int_equal(sqfs_data_reader_load_fragment_table(d.data, &d.super), 0);
-        d.xattrs = sqfs_xattr_reader_create(0);
-        if (!(d.super.flags & SQFS_FLAG_NO_XATTRS))
-                assert_int_equal(sqfs_xattr_reader_load(d.xattrs, &d.super, d.file, d.compressor), 0);
-        dirs = sqfs_dir_reader_create(&d.super, d.compressor, d.file, 0);
-        assert_int_equal(sqfs_dir_reader_get_full_hierarchy(dirs, ids, NULL, 0, &root), 0);
-
-        dump_node(&d, root, "");
+        assert_int_equal(squash_reader_open(&d.reader, path), 0);
+        dump_node(&d, d.reader.root, "");
+        squash_reader_done(&d.reader);
         assert_ok(strbuf_finish(&d.text, &text, NULL));
-        sqfs_dir_tree_destroy(root);
-        sqfs_destroy(dirs);
-        sqfs_destroy(d.xattrs);
-        sqfs_destroy(d.data);
-        sqfs_destroy(ids);
-        sqfs_destroy(d.compressor);
-        sqfs_destroy(d.file);
         return text;
 }
