@@ -2,7 +2,7 @@
 #
 # The test images, each an OCI layout of its own with the image "latest". Sourced.
 
-IMAGES=(busybox debian nginx redis postgresql)
+IMAGES=(busybox debian nginx redis postgresql layers)
 
 # Prints one line "NAME PATH" per image; what is not there is made.
 images_get() {
@@ -11,6 +11,7 @@ images_get() {
         case $name in
             busybox) path=$(images_busybox) ;;
             debian) path=$(images_debian) ;;
+            layers) path=$(images_layers) ;;
             *) path=$(images_service "$name") ;;
         esac || return
         echo "$name $path"
@@ -34,4 +35,12 @@ images_service() { # NAME
     base=$(images_debian) &&
         cache_get images "$1-$(cache_key "$base" -- "$make" "$folder"/*)" \
             step "making the image $1" "$make" "$folder" "$base" "$CACHE/debs"
+}
+
+# By another program, of 30 layers and 10,000 files.
+images_layers() {
+    local steps=$SOURCE/tests/images/layers/steps make=$SOURCE/tests/images/make-layers base
+    base=$(images_debian) &&
+        cache_get images "layers-$(cache_key "$base" -- "$make" "$steps")" \
+            step "making the image layers" "$make" "$steps" "$base" "$CACHE/debs"
 }
