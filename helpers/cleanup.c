@@ -250,7 +250,13 @@ static int collect_vm_dir(Cleanup *c, int dir_fd, const char *name, void *userda
         return vm_name_is_valid(name) && !strv_contains(*vms, name) ? strv_extend(vms, name) : 0;
 }
 
-/* The VMs of the database, and those of which there is a directory only. */
+static int collect_vm_lock(Cleanup *c, int dir_fd, const char *name, void *userdata) {
+        _cleanup_free_ char *vm = endswith(name, ".lock") ? strndup(name, strlen(name) - strlen(".lock")) : strdup("");
+
+        return vm ? collect_vm_dir(c, dir_fd, vm, userdata) : -ENOMEM;
+}
+
+/* The VMs of the database, and those of which there is a directory only, or a lock. */
 static char **known_vms(Cleanup *c) {
         char **vms = NULL;
         int r;
@@ -264,6 +270,7 @@ static char **known_vms(Cleanup *c) {
                 return NULL;
         }
         for_each_name(c, LAYOUT_VMS_DIR, false, collect_vm_dir, &vms);
+        for_each_name(c, LAYOUT_LOCK_DIR, false, collect_vm_lock, &vms);
         return vms;
 }
 

@@ -441,6 +441,9 @@ int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **r
                 return r;
         prep.uid = p.uid;
         memcpy(prep.digest, p.digest, sizeof(p.digest));
+        r = version_remove_beginnings(store, vm);
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot remove what a killed start has left of a version of VM '%s'", vm);
         r = reuse(store, &p, &prep, ret_error);
         if (r == 0)
                 r = build(store, &p, &prep, ret_error);

@@ -71,7 +71,7 @@ char *layout_vm_env(const char *vm) {
 }
 
 char *layout_vm_lock(const char *vm) {
-        return strf("%s" LAYOUT_RUN_DIR "/lock/%s.lock", layout_root(), vm);
+        return strf("%s" LAYOUT_LOCK_DIR "/%s.lock", layout_root(), vm);
 }
 
 char *layout_version_dir(const char *ulid) {

@@ -27,7 +27,8 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_VOLUMES_DIR LAYOUT_STATE_DIR "/volumes"          /* 0700: <volume>.img, <volume>@<snapshot>.img */
 #define LAYOUT_VMS_DIR LAYOUT_STATE_DIR "/vms"                  /* also the jailer's --chroot-base-dir */
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
-#define LAYOUT_NET_LOCK LAYOUT_RUN_DIR "/lock/net.lock"         /* held while nftables and the list of active VMs change together */
+#define LAYOUT_LOCK_DIR LAYOUT_RUN_DIR "/lock"                  /* NAME.lock, of a VM */
+#define LAYOUT_NET_LOCK LAYOUT_LOCK_DIR "/.net.lock"            /* held while nftables and the list of active VMs change together */
 #define LAYOUT_LIBEXEC_DIR "/usr/libexec/inferno"
 #define LAYOUT_KERNEL "/usr/lib/inferno/vmlinux"                /* default of Kernel= */
 #define LAYOUT_INIT "/usr/lib/inferno/init"                     /* the guest's PID 1 */

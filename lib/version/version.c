@@ -272,9 +272,7 @@ int version_build(Store *store, const VersionSpec *spec, char **ret_error) {
         kiln_fd = open_or_make_directory(TAKE_PTR(kiln_dir), 0711);
         if (kiln_fd < 0)
                 return sentence_errno(ret_error, kiln_fd, "Cannot make '%s" LAYOUT_VMS_DIR "/" JAIL_KILN "'", layout_root());
-        r = version_remove_beginnings(store, spec->vm);
-        if (r >= 0)
-                r = build_at(spec, vm_fd, kiln_fd, &error);
+        r = build_at(spec, vm_fd, kiln_fd, &error);
         if (r < 0) {
                 (void) remove_tree_at(vm_fd, STAGING);
                 if (error)

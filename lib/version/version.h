@@ -34,10 +34,10 @@ typedef struct VersionSpec {
         size_t n_files;
 } VersionSpec;
 
-/* Builds it, makes it durable, gives it its name, and then its row in the database. *ret_error names the file that failed. */
+/* Where version_remove_beginnings() has left nothing: builds it, makes it durable, gives it its name, and then its row in the database. *ret_error names the file that failed. */
 int version_build(Store *store, const VersionSpec *spec, char **ret_error);
 
-/* Removes what a builder that was killed has left: at most one version, half made, or whole without a row. version_build() begins with it. */
+/* Removes what a builder that was killed has left: at most one version, half made, or whole without a row. */
 int version_remove_beginnings(Store *store, const char *vm);
 
 /* 1: the version is there and every entry that belongs to it is the one that was put there. 0: not so. */
