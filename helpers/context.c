@@ -62,6 +62,6 @@ int helper_open_store(HelperContext *c) {
 int helper_lock_vm(const char *vm) {
         int fd = vm_lock(vm);
 
-        return fd < 0 ? log_error_errno(fd, "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "': %m%s", vm, layout_root(),
-                                        fd == -EACCES ? "; this needs root" : "") : fd;
+        return fd < 0 ? log_error_errno(fd, "Cannot lock VM '%s' below '%s" LAYOUT_RUN_DIR "': %m.%s%s", vm, layout_root(),
+                                        *errno_remedy(fd) ? " " : "", errno_remedy(fd)) : fd;
 }

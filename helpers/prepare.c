@@ -397,9 +397,8 @@ static int fill_jail(Store *store, const Plan *p, const char *ulid, char **ret_e
         _cleanup_close_ int root_fd = version_open_root(ulid);
         int r;
 
-        r = root_fd < 0 ? root_fd : version_make_bind_targets(root_fd);
-        if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot prepare the jail of version '%s' of VM '%s'", ulid, d->name);
+        if (root_fd < 0)
+                return sentence_errno(ret_error, root_fd, "Cannot open the jail of version '%s' of VM '%s'", ulid, d->name);
         r = upper_prepare(&upper, root_fd, ret_error);
         return r < 0 ? r : volume_link_all(store, d, p->uid, root_fd, ret_error);
 }

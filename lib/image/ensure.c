@@ -288,14 +288,8 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
                 if (r < 0)
                         work_undo(w, r != -EBADMSG && r != -EOPNOTSUPP && r != -EFBIG);
         }
-        if (r == -ENOSPC || r == -EDQUOT)
-                (void) image_error_suffix(ret_error, r, "; make room below %s", w->images_path);
-        else if (r == -EROFS)
-                (void) image_error_suffix(ret_error, r, "; make %s writable", w->images_path);
-        else if (r == -EMFILE || r == -ENFILE)
-                (void) image_error_suffix(ret_error, r, "; raise the limit on open files");
         if (r < 0)
-                return image_error_prefix(ret_error, r, "Image \"%s\"", reference);
+                return work_complete_error(w, r, reference, ret_error);
         return image_config_load(w->store, reference, ret, ret_error);
 }
 

@@ -215,6 +215,16 @@ bool work_have_layers(Work *w, const OciDocument *manifest) {
         return all;
 }
 
+int work_complete_error(const Work *w, int r, const char *reference, char **ret_error) {
+        if (r == -ENOSPC || r == -EDQUOT)
+                (void) image_error_suffix(ret_error, r, "; make room below %s", w->images_path);
+        else if (r == -EROFS)
+                (void) image_error_suffix(ret_error, r, "; make %s writable", w->images_path);
+        else if (r == -EMFILE || r == -ENFILE)
+                (void) image_error_suffix(ret_error, r, "; raise the limit on open files");
+        return image_error_prefix(ret_error, r, "Image \"%s\"", reference);
+}
+
 int work_open(Work *w, const char *reference, char **ret_error) {
         int r;
 
@@ -225,5 +235,5 @@ int work_open(Work *w, const char *reference, char **ret_error) {
         if (!w->architecture)
                 return image_error(ret_error, -EOPNOTSUPP, "There are no images for the architecture of this machine.");
         r = open_store_folders(w, ret_error);
-        return r < 0 ? image_error_prefix(ret_error, r, "Image \"%s\"", reference) : 0;
+        return r < 0 ? work_complete_error(w, r, reference, ret_error) : 0;
 }

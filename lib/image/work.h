@@ -44,6 +44,8 @@ void work_done(Work *w);
 
 /* Normalises the reference, opens the folders of the store (made where missing). The sentence is whole. */
 int work_open(Work *w, const char *reference, char **ret_error);
+/* Puts the image before the sentence of what failed by r, and the remedy behind it, where there is a common one. Returns r. */
+int work_complete_error(const Work *w, int r, const char *reference, char **ret_error);
 void work_say(const Work *w, ImageNotice kind, const char *format, ...) _printf_(3, 4);
 
 /* Locks, below images/lock. Always taken in this order: the reference's (who pulls it), the store's (LOCK_SH for who adds blobs, LOCK_EX for

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <linux/netlink.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "base/str.h"
@@ -38,6 +40,13 @@ Netlink *netlink_close(Netlink *n) {
                 free(n);
         }
         return NULL;
+}
+
+int netlink_interface_index(Netlink *n, const char *name) {
+        struct ifreq ifr = {};
+
+        snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+        return ioctl(mnl_socket_get_fd(n->socket), SIOCGIFINDEX, &ifr) < 0 ? negative_errno() : ifr.ifr_ifindex;
 }
 
 uint32_t netlink_next_seq(Netlink *n) {

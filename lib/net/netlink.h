@@ -13,6 +13,9 @@ int netlink_open(int protocol, Netlink **ret);
 Netlink *netlink_close(Netlink *n);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Netlink *, netlink_close)
 
+/* The index of the interface of that name, or -ENODEV. if_nametoindex(3) opens a socket for it, and takes a lack of those for a lack of it. */
+int netlink_interface_index(Netlink *n, const char *name);
+
 uint32_t netlink_next_seq(Netlink *n);
 
 /* Messages in a row. */

@@ -410,25 +410,24 @@ static int set_up(Netlink *n, int index, uint32_t host) {
 
 static int tap_create(Netlink *n, const TapSpec *spec, char **ret_error) {
         _cleanup_close_ int fd = -EBADF;
-        unsigned index;
-        int r;
+        int index, r;
 
         /* The interface is this descriptor's until the last step: whoever is killed before leaves nothing. */
         r = open_tun(spec->name, TAP_FLAGS | IFF_TUN_EXCL, &fd, ret_error);
         if (r < 0)
                 return r;
-        index = if_nametoindex(spec->name);
-        if (index == 0)
-                return fail_step(negative_errno(), ret_error, spec->name, "find the new");
+        r = index = netlink_interface_index(n, spec->name);
+        if (r < 0)
+                return fail_step(r, ret_error, spec->name, "find the new");
         if (ioctl(fd, TUNSETOWNER, (unsigned long) spec->uid) < 0 || ioctl(fd, TUNSETGROUP, (unsigned long) spec->gid) < 0)
                 return fail_step(negative_errno(), ret_error, spec->name, "set the owner of");
-        r = set_altname(n, (int) index, spec->altname);
+        r = set_altname(n, index, spec->altname);
         if (r < 0)
                 return fail_step(r, ret_error, spec->name, "give its alternative name to");
         r = disable_ipv6(spec->name);
         if (r < 0)
                 return fail_step(r, ret_error, spec->name, "switch off IPv6 on");
-        r = set_up(n, (int) index, spec->host);
+        r = set_up(n, index, spec->host);
         if (r < 0)
                 return fail_step(r, ret_error, spec->name, "set up");
         if (ioctl(fd, TUNSETPERSIST, 1UL) < 0)

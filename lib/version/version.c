@@ -176,6 +176,31 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
         return 0;
 }
 
+/* Where systemd binds its sockets: {directory, name}. */
+static const char *const bind_targets[][2] = {
+        { "run/systemd", "notify" },
+        { "run/systemd/journal", "socket" },
+};
+
+/* They are part of the version, so that systemd has nothing to make where nothing can be made: on a disk that is full, helpers say so. */
+static int make_bind_targets(int root_fd) {
+        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
+                _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
+                int r;
+
+                r = mkdir_parents_at(root_fd, bind_targets[i][0], 0755);
+                if (r < 0)
+                        return r;
+                dir_fd = open_beneath(root_fd, bind_targets[i][0], O_RDONLY | O_DIRECTORY, 0);
+                if (dir_fd < 0)
+                        return dir_fd;
+                fd = openat(dir_fd, bind_targets[i][1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+                if (fd < 0)
+                        return negative_errno();
+        }
+        return 0;
+}
+
 static int build_at(const VersionSpec *spec, int vm_fd, int kiln_fd, char **ret_error) {
         _cleanup_free_ char *next = strf("../" JAIL_KILN "/%s", spec->ulid);
         _cleanup_close_ int version_fd = -EBADF, root_fd = -EBADF;
@@ -192,6 +217,8 @@ static int build_at(const VersionSpec *spec, int vm_fd, int kiln_fd, char **ret_
         if (root_fd < 0)
                 return negative_errno();
         r = build_root(spec, root_fd, ret_error);
+        if (r >= 0)
+                r = make_bind_targets(root_fd);
         if (r >= 0)
                 r = write_manifest(spec->vm, version_fd, root_fd);
         if (r >= 0)
@@ -375,12 +402,6 @@ int version_running(const char *ulid, pid_t *ret_pid) {
         return 1;
 }
 
-/* Where systemd binds its sockets: {directory, name}. */
-static const char *const bind_targets[][2] = {
-        { "run/systemd", "notify" },
-        { "run/systemd/journal", "socket" },
-};
-
 /* systemd makes the mount namespace of BindPaths= for the helpers too, so that they see these mounts, which are in the way. Nobody but the
  * helper is in that namespace; by hand there are none. */
 static void detach_binds(int root_fd) {
@@ -437,18 +458,23 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
         root_fd = openat(version_fd, "root", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (root_fd < 0)
                 return errno == ENOENT ? 0 : negative_errno();
+        /* From here on no process of the VM's uid can put anything new in. */
+        if (fchown(root_fd, geteuid(), getegid()) < 0 || fchmod(root_fd, 0700) < 0)
+                return negative_errno();
         r = read_manifest(version_fd, &text, &vm, &lines);
         if (r < 0 && r != -ENOENT)
                 return r;
         if (r >= 0)
                 for (line = strtok_r(lines, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
-                        r = strv_extend(&keep, name_of_line(line) ?: "");
+                        const char *name = name_of_line(line);
+
+                        /* What took the place of an entry is none. */
+                        r = name ? check_entry(root_fd, line, name) : 0;
+                        if (r > 0)
+                                r = strv_extend(&keep, name);
                         if (r < 0)
                                 return r;
                 }
-        /* From here on no process of the VM's uid can put anything new in. */
-        if (fchown(root_fd, geteuid(), getegid()) < 0 || fchmod(root_fd, 0700) < 0)
-                return negative_errno();
         detach_binds(root_fd);
         c.keep = keep;
         /* A directory that changes while it is read may be read with gaps: again, until there is nothing more to do. */
@@ -460,24 +486,6 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
                         return r;
         } while (c.n_removed > 0);
         return c.error;
-}
-
-int version_make_bind_targets(int root_fd) {
-        for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
-                _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
-                int r;
-
-                r = mkdir_parents_at(root_fd, bind_targets[i][0], 0755);
-                if (r < 0)
-                        return r;
-                dir_fd = open_beneath(root_fd, bind_targets[i][0], O_RDONLY | O_DIRECTORY, 0);
-                if (dir_fd < 0)
-                        return dir_fd;
-                fd = openat(dir_fd, bind_targets[i][1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-                if (fd < 0)
-                        return negative_errno();
-        }
-        return 0;
 }
 
 /* "." and ".." are instances too: below LAYOUT_STATE_DIR both stay within it, and nothing goes that has content. */

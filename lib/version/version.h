@@ -57,8 +57,6 @@ typedef enum VersionCleanFlags {
  * after an error, and returns the first. A version that is not there is fine. */
 int version_clean(const char *ulid, VersionCleanFlags flags);
 
-/* What has to be in a clean jail before systemd can bind its sockets there: run/systemd/notify, run/systemd/journal/socket. */
-int version_make_bind_targets(int root_fd);
 /* Removes the empty files and directories which systemd makes for BindPaths= when a unit of any instance is started, unless a VM has that name. */
 int version_remove_bind_targets(const char *instance);
 
