@@ -65,7 +65,7 @@ static void put(const char *path, const char *text) {
 }
 
 static void test_create(void **state) {
-        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *text = NULL;
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA);
         _cleanup_store_volume_ StoreVolume v = {};
         _cleanup_close_ int fd = -EBADF;
         unsigned char magic[2];
