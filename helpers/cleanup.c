@@ -12,6 +12,7 @@
 #include "bundle/bundle.h"
 #include "definition/definition.h"
 #include "helpers/cleanup.h"
+#include "helpers/segment.h"
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/net.h"
@@ -428,10 +429,19 @@ static int prune_temporary(Cleanup *c, int dir_fd, const char *name, void *userd
         return remove_tree_at(dir_fd, name);
 }
 
+/* As long as the tree that it was made from is there. */
+static bool segment_is_used(const char *name) {
+        _cleanup_free_ char *dir = layout_path(LAYOUT_BUNDLES_DIR), *path = NULL;
+
+        path = strf("%s/%.*s", dir ?: "", (int) (strlen(name) - strlen(SEGMENT_PREFIX SEGMENT_SUFFIX)), name + strlen(SEGMENT_PREFIX));
+        return !dir || !path || access(path, F_OK) >= 0 || errno != ENOENT;
+}
+
 static int prune_initramfs_file(Cleanup *c, int dir_fd, const char *name, void *userdata) {
         char *const *used = userdata;
+        bool segment = startswith(name, SEGMENT_PREFIX) && endswith(name, SEGMENT_SUFFIX);
 
-        if (!endswith(name, ".cpio") || strv_contains(used, name))
+        if (segment ? segment_is_used(name) : !endswith(name, ".cpio") || strv_contains(used, name))
                 return 0;
         return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? negative_errno() : 0;
 }
@@ -503,13 +513,13 @@ int cleanup_prune(unsigned keep) {
         vms = known_vms(&c);
         STRV_FOREACH(vm, vms)
                 prune_versions(&c, *vm, keep);
+        r = bundle_prune();
+        if (r < 0)
+                note(&c, log_error_errno(r, "Cannot remove old trees below '%s" LAYOUT_BUNDLES_DIR "': %m", layout_root()));
         if (vms) {
                 prune_orphans(&c);
                 prune_initramfs(&c, vms);
         }
         prune_templates(&c);
-        r = bundle_prune();
-        if (r < 0)
-                note(&c, log_error_errno(r, "Cannot remove old trees below '%s" LAYOUT_BUNDLES_DIR "': %m", layout_root()));
         return cleanup_end(&c);
 }

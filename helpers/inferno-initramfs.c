@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The initramfs of a VM: the guest's init and what it is told. inferno-initramfs(8). */
+/* The initramfs of a VM: the guest's init, what it is told, and programs that are brought along. inferno-initramfs(8). */
 
 #include "base/exit-codes.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/wire.h"
 #include "helpers/context.h"
 #include "helpers/initramfs.h"
 #include "helpers/program.h"
@@ -15,7 +16,7 @@
 static const char usage[] =
         "inferno-initramfs [OPTIONS…] build VM | print VM\n"
         "\n"
-        "Makes the initramfs of a VM: the guest's init, and run.json, which tells it what to run.\n"
+        "Makes the initramfs of a VM: the guest's init, run.json, which tells it what to run, and the programs of Bundle=.\n"
         "\n"
         "  build VM    Make it where there is none of the same content, and point vms/VM/initramfs to it.\n"
         "  print VM    Print run.json.\n"
@@ -44,8 +45,41 @@ static int load_address(HelperContext *c, const char *vm, NetAddress *ret) {
         return 0;
 }
 
-/* The text of run.json; 0, a negative errno or an exit code. */
-static int format_run_json(const char *vm, char **ret) {
+/* What the guest is told and given. */
+typedef struct GuestParts {
+        char *run_json;
+        char **targets;                 /* of the items */
+        BundleItem *items;
+        Definition *definition;         /* whose strings the items have */
+} GuestParts;
+
+static void guest_parts_done(GuestParts *p) {
+        free(p->run_json);
+        strv_free(p->targets);
+        free(p->items);
+        definition_free(p->definition);
+}
+
+/* Bundle=: each under its own name. */
+static int collect_items(GuestParts *p) {
+        char *const *programs = p->definition->bundle;
+        size_t n = 0;
+
+        p->items = calloc(strv_length(programs) + 1, sizeof(BundleItem));
+        if (!p->items)
+                return log_oom();
+        STRV_FOREACH(program, programs) {
+                char *target = strf(WIRE_PROGRAMS_DIR "%s", strrchr(*program, '/'));
+
+                if (strv_consume(&p->targets, target) < 0)
+                        return log_oom();
+                p->items[n++] = (BundleItem) { BUNDLE_PORTABLE, *program, target };
+        }
+        return 0;
+}
+
+/* 0, a negative errno or an exit code. */
+static int load_parts(const char *vm, GuestParts *ret) {
         _cleanup_helper_context_ HelperContext c = {};
         _cleanup_image_config_ ImageConfig image = {};
         _cleanup_(run_spec_freep) RunSpec *spec = NULL;
@@ -74,26 +108,30 @@ static int format_run_json(const char *vm, char **ret) {
                 (void) helper_log_sentence(r, message);
                 return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
         }
-        r = run_spec_format(spec, ret, error);
+        r = run_spec_format(spec, &ret->run_json, error);
         if (r == -EBADMSG) {
                 log_error("VM '%s' cannot be described to its guest: %s.", vm, error);
                 return EXIT_BAD_DEFINITION;
         }
-        return r < 0 ? log_oom() : 0;
+        if (r < 0)
+                return log_oom();
+        ret->definition = TAKE_PTR(c.definition);
+        return collect_items(ret);
 }
 
 static int run_build(const char *vm) {
-        _cleanup_free_ char *run_json = NULL, *path = NULL, *message = NULL;
+        _cleanup_(guest_parts_done) GuestParts parts = {};
+        _cleanup_free_ char *path = NULL, *message = NULL;
         _cleanup_close_ int lock = -EBADF;
         int r;
 
-        r = format_run_json(vm, &run_json);
+        r = load_parts(vm, &parts);
         if (r != 0)
                 return r;
         lock = helper_lock_vm(vm);
         if (lock < 0)
                 return lock;
-        r = initramfs_store(vm, run_json, strlen(run_json), &path, &message);
+        r = initramfs_store(vm, parts.run_json, strlen(parts.run_json), parts.items, &path, &message);
         if (r < 0)
                 return helper_log_sentence(r, message);
         log_debug("%s '%s' for VM '%s'", r == INITRAMFS_BUILT ? "Built" : "Found", path, vm);
@@ -101,13 +139,13 @@ static int run_build(const char *vm) {
 }
 
 static int run_print(const char *vm) {
-        _cleanup_free_ char *run_json = NULL;
+        _cleanup_(guest_parts_done) GuestParts parts = {};
         int r;
 
-        r = format_run_json(vm, &run_json);
+        r = load_parts(vm, &parts);
         if (r != 0)
                 return r;
-        return fputs(run_json, stdout) < 0 || fflush(stdout) < 0 ? log_error_errno(errno, "Cannot write run.json: %m") : 0;
+        return fputs(parts.run_json, stdout) < 0 || fflush(stdout) < 0 ? log_error_errno(errno, "Cannot write run.json: %m") : 0;
 }
 
 static const HelperVerb verbs[] = {

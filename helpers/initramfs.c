@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -14,38 +13,33 @@
 #include "base/wire.h"
 #include "cpio/cpio.h"
 #include "helpers/initramfs.h"
+#include "helpers/segment.h"
 #include "layout/layout.h"
 
 enum { INIT_BYTES_MAX = 64 * 1024 * 1024 };
 
-static int _printf_(3, 4) fail(char **ret_error, int r, const char *format, ...) {
-        va_list ap;
-
-        va_start(ap, format);
-        if (vasprintf(ret_error, format, ap) < 0)
-                *ret_error = NULL;
-        va_end(ap);
-        return *ret_error ? r : -ENOMEM;
-}
-
-/* Names in the archive have no "/" before them. */
+/* Names in the archive have no "/" before them. init is where programs that were brought along find it as their launcher (base/wire.h). */
 static int make_archive(Cpio *c, const char *run_json, size_t n_run_json, const void *init, size_t n_init, struct iovec **ret_pieces,
                 size_t *ret_n, size_t *ret_size) {
-        cpio_add_directory(c, &WIRE_GUEST_DIR[1], 0700);
+        cpio_add_directory(c, &WIRE_GUEST_DIR[1], 0755);
         cpio_add_file(c, &WIRE_RUN_JSON[1], 0400, run_json, n_run_json);
-        cpio_add_file(c, "init", 0755, init, n_init);
+        cpio_add_directory(c, &WIRE_GUEST_DIR "/lib"[1], 0755);
+        cpio_add_file(c, &WIRE_LAUNCHER[1], 0755, init, n_init);
+        cpio_add_symlink(c, "init", &WIRE_LAUNCHER[1]);
         return cpio_finish(c, ret_pieces, ret_n, ret_size);
 }
 
 /* init counts by what stat(2) says of it: a package that replaces it changes that. */
-static void digest_inputs(const char *init_path, const struct stat *st, const char *run_json, size_t n, char ret[static SHA256_HEX_SIZE]) {
+static void digest_inputs(const char *init_path, const struct stat *st, const char *bundle_key, const char *run_json, size_t n,
+                char ret[static SHA256_HEX_SIZE]) {
         const uint64_t file[] = { st->st_dev, st->st_ino, (uint64_t) st->st_size, (uint64_t) st->st_mtim.tv_sec, (uint64_t) st->st_mtim.tv_nsec };
         Sha256 h;
 
         sha256_init(&h);
-        sha256_update_string(&h, "inferno initramfs 1");
+        sha256_update_string(&h, "inferno initramfs 2");
         sha256_update_string(&h, init_path);
         sha256_update(&h, file, sizeof(file));
+        sha256_update_string(&h, bundle_key);
         sha256_update(&h, run_json, n);
         sha256_finish_hex(&h, ret);
 }
@@ -101,9 +95,26 @@ static int point_to(const char *vm, const char *name, char **ret_error) {
         return r < 0 ? sentence_errno(ret_error, r, "Cannot make the link '%s'", link) : 0;
 }
 
-int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, char **ret_path, char **ret_error) {
+/* The segment of what is brought along, mapped; nothing at all where that is nothing. */
+static int get_segment(int dir_fd, const BundleItem *items, Segment *ret, char ret_key[static SHA256_HEX_SIZE], char **ret_error) {
+        _cleanup_close_ int tree_fd = -EBADF;
+        int r;
+
+        *ret_key = 0;
+        if (!items || !items->source)
+                return 0;
+        r = bundle_ensure(items, &tree_fd, ret_key, ret_error);
+        if (r < 0)
+                return r;
+        r = segment_ensure(dir_fd, tree_fd, ret_key, ret);
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot make an archive of programs in '%s" LAYOUT_INITRAMFS_DIR "'", layout_root()) : 0;
+}
+
+int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, const BundleItem *items, char **ret_path, char **ret_error) {
         _cleanup_free_ char *init_path = layout_path(LAYOUT_INIT), *dir = layout_path(LAYOUT_INITRAMFS_DIR), *name = NULL, *path = NULL;
-        char digest[SHA256_HEX_SIZE];
+        char digest[SHA256_HEX_SIZE], bundle_key[SHA256_HEX_SIZE];
+        _cleanup_(segment_done) Segment segment = {};
+        _cleanup_free_ struct iovec *all = NULL;
         _cleanup_close_ int init_fd = -EBADF, dir_fd = -EBADF;
         int r, result = INITRAMFS_REUSED;
         _cleanup_cpio_ Cpio archive = {};
@@ -118,13 +129,19 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         init_fd = open(init_path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         if (init_fd < 0 || fstat(init_fd, &st) < 0) {
                 r = negative_errno();
-                return fail(ret_error, r, "Cannot open the guest's init '%s': %s.%s", init_path, strerrordesc_np(-r),
+                return sentence(ret_error, r, "Cannot open the guest's init '%s': %s.%s", init_path, strerrordesc_np(-r),
                             r == -ENOENT ? " Is Inferno installed?" : "");
         }
         if (!S_ISREG(st.st_mode) || st.st_size < 1 || st.st_size > INIT_BYTES_MAX)
-                return fail(ret_error, -EBADMSG, "The guest's init '%s' is no program. Is Inferno installed?", init_path);
+                return sentence(ret_error, -EBADMSG, "The guest's init '%s' is no program. Is Inferno installed?", init_path);
 
-        digest_inputs(LAYOUT_INIT, &st, run_json, n_run_json, digest);
+        r = lock_directory(dir, &dir_fd);
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot open '%s'", dir);
+        r = get_segment(dir_fd, items, &segment, bundle_key, ret_error);
+        if (r < 0)
+                return r;
+        digest_inputs(LAYOUT_INIT, &st, bundle_key, run_json, n_run_json, digest);
         name = strf("%s.cpio", digest);
         path = name ? strf("%s/%s", dir, name) : NULL;
         if (!path)
@@ -132,13 +149,18 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, cha
         /* Mapped and not read: its pages go from the page cache to the page cache. Who cuts it meanwhile gets -EFAULT of the write. */
         init = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, init_fd, 0);
         if (init == MAP_FAILED)
-                return fail(ret_error, -errno, "Cannot read the guest's init '%s': %m.", init_path);
+                return sentence(ret_error, -errno, "Cannot read the guest's init '%s': %m.", init_path);
         r = make_archive(&archive, run_json, n_run_json, init, (size_t) st.st_size, &pieces, &n_pieces, &size);
-        if (r >= 0)
-                r = lock_directory(dir, &dir_fd);
+        if (r >= 0) {
+                /* The kernel unpacks one archive after the other, compressed or not. This one, with its known end, is the last. */
+                all = calloc(n_pieces + 1, sizeof(struct iovec));
+                r = all ? 0 : -ENOMEM;
+        }
         /* It is this VM's alone, whose lock the caller has: its id and address stand in run.json. */
-        if (r >= 0 && !archive_is_whole(path, size)) {
-                r = writev_file_atomic_at(AT_FDCWD, path, pieces, n_pieces, 0444, WRITE_FILE_LOCKED);
+        if (r >= 0 && !archive_is_whole(path, segment.size + size)) {
+                all[0] = (struct iovec) { segment.data, segment.size };
+                memcpy(all + 1, pieces, n_pieces * sizeof(struct iovec));
+                r = writev_file_atomic_at(AT_FDCWD, path, all + (segment.size == 0), n_pieces + (segment.size > 0), 0444, WRITE_FILE_LOCKED);
                 result = INITRAMFS_BUILT;
         }
         (void) munmap(init, (size_t) st.st_size);

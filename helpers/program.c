@@ -59,12 +59,14 @@ static bool is_vm(const char *argument) {
 }
 
 int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verbs, const HelperOption *options) {
-        const char *words[2];
+        _cleanup_free_ char **words = calloc((size_t) argc + 1, sizeof(char *));
         bool options_end = false;
         int n_words = 0, r;
 
         log_setup(argv[0], LOG_TARGET_STDERR);
         (void) umask(0022);
+        if (!words)
+                return exit_code_from_errno(log_oom());
 
         for (int i = 1; i < argc; i++) {
                 if (!options_end && streq(argv[i], "--"))
@@ -73,10 +75,8 @@ int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verb
                         r = parse_option(argv[i], usage, options);
                         if (r <= 0)
                                 return -r;
-                } else if (n_words < (int) ELEMENTSOF(words))
+                } else
                         words[n_words++] = argv[i];
-                else
-                        return -wrong_usage("Too many words:", argv[i]);
         }
         if (n_words == 0) {
                 log_error("What is to be done? See --help.");
@@ -84,11 +84,12 @@ int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verb
         }
         for (const HelperVerb *v = verbs; v->name; v++) {
                 const char *argument = n_words > 1 ? words[1] : NULL;
+                int n_most = v->run_words ? n_words : v->argument ? 2 : 1;
 
                 if (!streq(v->name, words[0]))
                         continue;
-                if (argument && !v->argument)
-                        return -wrong_usage("Too many words:", argument);
+                if (n_words > n_most)
+                        return -wrong_usage("Too many words:", words[n_most]);
                 if (!argument && v->argument && v->argument[0] != '[') {
                         log_error("'%s' needs one more word: %s. See --help.", v->name, v->argument);
                         return EXIT_USAGE;
@@ -97,7 +98,7 @@ int helper_main(int argc, char **argv, const char *usage, const HelperVerb *verb
                         log_error("\"%.100s\" is no name of a VM: " VM_NAME_WANTED ".", argument);
                         return EXIT_USAGE;
                 }
-                r = v->run(argument);
+                r = v->run_words ? v->run_words(words + 1) : v->run(argument);
                 return r < 0 ? exit_code_from_errno(r) : r;
         }
         return -wrong_usage("Unknown verb", words[0]);

@@ -12,6 +12,7 @@ typedef struct HelperVerb {
         const char *name;               /* "prepare" */
         const char *argument;           /* the one word that must follow; in brackets: may; NULL: none. "VM" must be a valid name of a VM */
         HelperRun run;                  /* the argument, or NULL */
+        int (*run_words)(char **words); /* instead of run, where `argument` ends with "…": all words that follow, one at least */
 } HelperVerb;
 
 typedef struct HelperOption {

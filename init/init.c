@@ -105,7 +105,7 @@ static void say(Init *i, char *line_consume) {
 static void start_workload(Init *i) {
         Workload w;
 
-        if (workload_start(i->spec, i->mounts.root_fd, &i->cgroup, &w, &i->failure) < 0) {
+        if (workload_start(i->spec, i->mounts.root_fd, i->mounts.programs, &i->cgroup, &w, &i->failure) < 0) {
                 i->failed = true;
                 return;
         }

@@ -5,14 +5,20 @@
 
 #include "base/exit-codes.h"
 #include "base/fd.h"
+#include "base/wire.h"
 #include "init/init.h"
+#include "init/launch.h"
 
 static int say(int fd, const char *text) {
         return write_full(fd, text, strlen(text));
 }
 
 int main(int argc, char **argv) {
-        if (getpid() == 1) {
+        bool launcher = argc > 0 && strcmp(argv[0], WIRE_LAUNCHER) == 0;        /* which may be the first of a namespace of processes, too */
+
+        if (launcher && argc > 1 && argv[1][0] != '-')
+                return launch_run(argc, argv);
+        if (!launcher && getpid() == 1) {
                 init_run();
                 return EXIT_FAILED;     /* the kernel panics then, which ends the virtual machine as well */
         }

@@ -231,7 +231,28 @@ static int mount_tmp(int root_fd, Failure *failure) {
         return r < 0 ? failure_set(failure, r, "cannot mount tmpfs on /tmp: %m") : 0;
 }
 
+/* The directory without run.json, which may have secrets of the environment. */
+static int mount_programs(int root_fd, bool *ret_mounted, Failure *failure) {
+        _cleanup_close_ int fd = -EBADF, dir_fd = -EBADF;
+        int r;
+
+        if (unlink(WIRE_RUN_JSON) < 0 && errno != ENOENT)
+                return failure_set(failure, errno, "cannot remove " WIRE_RUN_JSON ": %m");
+        *ret_mounted = access(WIRE_BUNDLE_DIR, F_OK) >= 0;
+        if (!*ret_mounted)
+                return 0;
+        fd = open_tree(AT_FDCWD, WIRE_GUEST_DIR, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        if (fd < 0)
+                return failure_set(failure, errno, "cannot open " WIRE_GUEST_DIR " of the initramfs: %m");
+        dir_fd = tree_open_mount_point(root_fd, &WIRE_GUEST_DIR[1], 0755);
+        if (dir_fd < 0)
+                return failure_set(failure, dir_fd, "cannot make " WIRE_GUEST_DIR " in the image: %m");
+        r = mount_attach(fd, dir_fd);
+        return r < 0 ? failure_set(failure, r, "cannot mount " WIRE_GUEST_DIR ": %m") : 0;
+}
+
 int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) {
+        bool have_bundle = false;
         int r;
 
         r = mount_image(spec, failure);
@@ -251,14 +272,17 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
                 r = mount_tmp(m->root_fd, failure);
         if (r >= 0)
                 r = volumes_attach(spec, &m->volumes, m->root_fd, failure);
+        if (r >= 0)
+                r = mount_programs(m->root_fd, &have_bundle, failure);
         if (r < 0)
                 return r;
 
-        /* What the initramfs holds is memory that nobody needs any more. */
-        (void) unlink(WIRE_RUN_JSON);
-        (void) unlink("/init");
         if (fchdir(m->root_fd) < 0 || chroot(".") < 0)
                 return failure_set(failure, errno, "cannot change to the image's root directory: %m");
+        /* mount_setattr(2), which could have done it before, is younger than the rest. The path is no symlink of the image. */
+        if (have_bundle && mount(NULL, WIRE_GUEST_DIR, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+                return failure_set(failure, errno, "cannot make " WIRE_GUEST_DIR " read-only: %m");
+        m->programs = have_bundle && access(WIRE_PROGRAMS_DIR, F_OK) >= 0;
         return 0;
 }
 

@@ -7,6 +7,7 @@
  *      /dev            devtmpfs, with pts, shm, mqueue, fd, stdin, stdout, stderr, core
  *      /tmp            tmpfs, unless the image has something there
  *      volumes         volumes.h
+ *      /inferno        read-only, the programs that the initramfs has brought along, if any: that directory of the initramfs itself
  */
 
 #include "init/failure.h"
@@ -17,6 +18,7 @@ typedef struct Mounts {
         int root_fd;                    /* the overlay */
         int upper_fd;                   /* the writable layer's file system */
         Volumes volumes;
+        bool programs;                  /* there are some in WIRE_PROGRAMS_DIR */
 } Mounts;
 #define MOUNTS_NULL { .root_fd = -EBADF, .upper_fd = -EBADF }
 

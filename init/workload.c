@@ -60,17 +60,17 @@ static const char *env_get(char *const *env, const char *name) {
         return NULL;
 }
 
-int workload_environment(const RunSpec *spec, const User *user, char ***ret) {
+int workload_environment(const RunSpec *spec, const User *user, bool programs, char ***ret) {
         _cleanup_strv_ char **env = NULL;
         int r = 0;
 
         if (!env_get(spec->env, "PATH"))
-                r = strv_extend(&env, "PATH=" WORKLOAD_DEFAULT_PATH);
+                r = strv_extend(&env, programs ? "PATH=" WORKLOAD_DEFAULT_PATH ":" WIRE_PROGRAMS_DIR : "PATH=" WORKLOAD_DEFAULT_PATH);
         if (r >= 0 && !env_get(spec->env, "HOSTNAME"))
                 r = strv_consume(&env, strf("HOSTNAME=%s", spec->hostname));
         STRV_FOREACH(e, spec->env)
                 if (r >= 0)
-                        r = strv_extend(&env, *e);
+                        r = programs && startswith(*e, "PATH=") ? strv_consume(&env, strf("%s:" WIRE_PROGRAMS_DIR, *e)) : strv_extend(&env, *e);
         if (r >= 0 && !env_get(spec->env, "HOME"))
                 r = strv_consume(&env, strf("HOME=%s", user->home));
         if (r < 0)
@@ -245,7 +245,7 @@ static int resolve_user(const RunSpec *spec, int root_fd, User *ret, Failure *fa
         return r < 0 ? r : user_resolve(spec->user, passwd, n_passwd, group, n_group, ret, failure);
 }
 
-int workload_start(const RunSpec *spec, int root_fd, const Cgroup *cgroup, Workload *ret, Failure *failure) {
+int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup *cgroup, Workload *ret, Failure *failure) {
         _cleanup_(child_done) Child c = { .stdin_fd = -EBADF, .stdout_fd = -EBADF, .stderr_fd = -EBADF, .directory_fd = -EBADF, .report_fd = -EBADF };
         _cleanup_close_ int stdout_fd = -EBADF, stderr_fd = -EBADF, report_fd = -EBADF;
         ChildReport report;
@@ -255,7 +255,7 @@ int workload_start(const RunSpec *spec, int root_fd, const Cgroup *cgroup, Workl
         r = resolve_user(spec, root_fd, &c.user, failure);
         if (r < 0)
                 return r;
-        r = workload_environment(spec, &c.user, &c.env);
+        r = workload_environment(spec, &c.user, programs, &c.env);
         if (r < 0)
                 return failure_set(failure, r, "cannot make the environment: %m");
         c.argv = calloc(strv_length(spec->args) + 2, sizeof(char *));

@@ -15,8 +15,8 @@ typedef struct Workload {
         int stdout_fd, stderr_fd;       /* reading ends, non-blocking; the caller's to close */
 } Workload;
 
-/* The specification's environment with PATH, HOSTNAME and HOME where it has none. */
-int workload_environment(const RunSpec *spec, const User *user, char ***ret);
+/* The specification's environment with PATH, HOSTNAME and HOME where it has none. With programs, WIRE_PROGRAMS_DIR is the last of PATH. */
+int workload_environment(const RunSpec *spec, const User *user, bool programs, char ***ret);
 
 /* execve(2) with look-up of argv[0] in PATH of envp, as the user that calls; a name with "/" is taken as it is. Returns on failure alone:
  * negative errno; -ENOEXEC and the like as they are. *ret_missing_interpreter says whether the file is there and what would run it is not. */
@@ -25,4 +25,4 @@ int workload_exec(char *const *argv, char *const *envp, bool *ret_missing_interp
 int workload_exec_exit_code(int error);
 
 /* Starts it; returns when it has been executed. The user is looked up below root_fd. Otherwise the failure has 125, 126 or 127. */
-int workload_start(const RunSpec *spec, int root_fd, const Cgroup *cgroup, Workload *ret, Failure *failure);
+int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup *cgroup, Workload *ret, Failure *failure);

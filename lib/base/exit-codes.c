@@ -9,6 +9,7 @@ int exit_code_from_errno(int error) {
         case 0:
                 return EXIT_OK;
         case EBADMSG:
+        case ENOEXEC:
         case EUCLEAN:
                 return EXIT_BAD_DATA;
         case ENOENT:

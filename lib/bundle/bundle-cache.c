@@ -8,12 +8,9 @@
  */
 
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/copy.h"
@@ -61,8 +58,8 @@ static void tree_key(const Bundle *b, char ret[static SHA256_HEX_SIZE]) {
         sha256_update_string(&h, MANIFEST_MAGIC);
         for (size_t i = 0; i < b->n_entries; i++) {
                 sha256_update_string(&h, b->entries[i].target);
-                sha256_update_string(&h, b->entries[i].link ?: b->entries[i].source);
-                update_u64(&h, b->entries[i].link ? 2 : b->entries[i].executable);
+                sha256_update_string(&h, b->entries[i].link ?: b->entries[i].content ?: b->entries[i].source);
+                update_u64(&h, (b->entries[i].link ? 2u : b->entries[i].content ? 4u : 0u) + b->entries[i].executable);
         }
         for (size_t i = 0; i < b->n_inputs; i++)
                 if (b->inputs[i].type == INPUT_FILE) {
@@ -161,81 +158,6 @@ static int open_tree(int dir_fd, const char *key) {
         return a.st_dev == b.st_dev && a.st_ino == b.st_ino ? TAKE_FD(fd) : -ENOENT;
 }
 
-/* A hard link shares whatever is done to the file later. The package manager replaces its files by rename, so those may be shared;
- * what the administrator put elsewhere may be written over in place. */
-static bool may_be_linked(const BundleEntry *e, int fd, const struct stat *st) {
-        return startswith(e->source, "/usr/") && !startswith(e->source, "/usr/local/") && st->st_uid == 0 && (st->st_mode & 07022) == 0 &&
-               fgetxattr(fd, "security.capability", NULL, 0) < 0;
-}
-
-static int place_file(const Bundle *b, const BundleEntry *e, int tree_fd) {
-        _cleanup_close_ int src = -EBADF, dst = -EBADF;
-        const char *target = e->target + 1;
-        struct stat st;
-        int r;
-
-        src = bundle_open_in_root(b->root_fd, e->source, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-        if (src < 0)
-                return src;
-        if (fstat(src, &st) < 0)
-                return negative_errno();
-        r = mkdir_parent_of_at(tree_fd, target, 0755);
-        if (r < 0)
-                return r;
-        dst = openat(tree_fd, target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (dst < 0)
-                return negative_errno();
-        if (ioctl(dst, FICLONE, src) < 0) {
-                if (may_be_linked(e, src, &st)) {
-                        if (unlinkat(tree_fd, target, 0) < 0)
-                                return negative_errno();
-                        if (linkat(b->root_fd, e->source + 1, tree_fd, target, 0) >= 0)
-                                return 0;
-                        dst = safe_close(dst);
-                        dst = openat(tree_fd, target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-                        if (dst < 0)
-                                return negative_errno();
-                }
-                r = clone_data(src, dst);
-                if (r < 0)
-                        return r;
-        }
-        return fchmod(dst, e->executable ? 0555 : 0444) < 0 ? negative_errno() : 0;
-}
-
-static int fill_tree(const Bundle *b, int tree_fd) {
-        int r;
-
-        for (size_t i = 0; i < b->n_entries; i++)
-                if (!b->entries[i].link) {
-                        r = place_file(b, b->entries + i, tree_fd);
-                        if (r < 0)
-                                return r;
-                }
-        /* Last, so that no file was written through one of them. */
-        for (size_t i = 0; i < b->n_entries; i++)
-                if (b->entries[i].link) {
-                        const char *target = b->entries[i].target + 1;
-
-                        r = mkdir_parent_of_at(tree_fd, target, 0755);
-                        if (r < 0)
-                                return r;
-                        if (symlinkat(b->entries[i].link, tree_fd, target) < 0)
-                                return negative_errno();
-                }
-        /* What was copied is what had been looked at. */
-        for (size_t i = 0; i < b->n_inputs; i++) {
-                BundleInput now = {};
-
-                r = bundle_stat_input(b->root_fd, b->inputs[i].type, b->inputs[i].path, &now);
-                if (r < 0)
-                        return r;
-                if (r == 0 || now.size != b->inputs[i].size || now.mtime_nsec != b->inputs[i].mtime_nsec || now.inode != b->inputs[i].inode)
-                        return -ESTALE;
-        }
-        return sync_tree(tree_fd);
-}
-
 static int build_tree(const Bundle *b, int dir_fd, const char *key) {
         _cleanup_close_ int tree_fd = -EBADF;
         int r;
@@ -247,7 +169,9 @@ static int build_tree(const Bundle *b, int dir_fd, const char *key) {
         if (mkdirat(dir_fd, TEMPORARY, 0700) < 0)
                 return negative_errno();
         tree_fd = openat(dir_fd, TEMPORARY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        r = tree_fd < 0 ? negative_errno() : fill_tree(b, tree_fd);
+        r = tree_fd < 0 ? negative_errno() : bundle_place(b, tree_fd, true);
+        if (r >= 0)
+                r = sync_tree(tree_fd);
         if (r >= 0 && (fchmod(tree_fd, 0755) < 0 || renameat(dir_fd, TEMPORARY, dir_fd, key) < 0))
                 r = negative_errno();
         if (r < 0) {

@@ -26,8 +26,6 @@ struct Bundle {
         size_t n_inputs;
 
         char **config_dirs;             /* of ld.so.conf; NULL: not read yet */
-        char *loader_dir;               /* where the interpreter is, without symlinks; NULL: no program had one yet */
-        unsigned machine;               /* EM_… of the first program; 0: none yet */
 };
 
 /* The tree of the host that names are resolved in, which layout_root() names. */

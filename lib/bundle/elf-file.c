@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <elf.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,6 +31,27 @@ ElfFile *elf_file_free(ElfFile *e) {
         strv_free(e->needed);
         free(e);
         return NULL;
+}
+
+const char *elf_machine_description(unsigned machine) {
+        switch (machine) {
+        case EM_X86_64:
+                return "an ELF file for x86-64";
+        case EM_386:
+                return "an ELF file for i386";
+        case EM_AARCH64:
+                return "an ELF file for AArch64";
+        case EM_ARM:
+                return "an ELF file for 32-bit ARM";
+        case EM_RISCV:
+                return "an ELF file for RISC-V";
+        case EM_PPC64:
+                return "an ELF file for POWER";
+        case EM_S390:
+                return "an ELF file for IBM Z";
+        default:
+                return "an ELF file for another machine";
+        }
 }
 
 static int malformed(Reader *r, const char *why) {
@@ -116,6 +136,22 @@ static int read_table_string(Reader *reader, const StringTable *t, uint64_t inde
         return 0;
 }
 
+/* The header of a file that is none for us; e_type and e_machine are at the same place in all classes. */
+static int unfit(Reader *reader, const Elf64_Ehdr *h) {
+        bool swapped = h->e_ident[EI_DATA] != (__BYTE_ORDER == __LITTLE_ENDIAN ? ELFDATA2LSB : ELFDATA2MSB);
+        unsigned machine = swapped ? __builtin_bswap16(h->e_machine) : h->e_machine;
+
+        if (memcmp(h->e_ident, ELFMAG, SELFMAG) != 0)
+                reader->why = "no ELF file";
+        else if (machine != ELF_MACHINE)
+                reader->why = elf_machine_description(machine);
+        else if (h->e_ident[EI_CLASS] != ELFCLASS64)
+                reader->why = "an ELF file that is not for 64 bits";
+        else
+                reader->why = "an ELF file, but neither program nor library";
+        return -ENOEXEC;
+}
+
 static int read_dynamic(Reader *reader, const Elf64_Phdr *segment, ElfFile *e) {
         size_t n = segment->p_filesz / sizeof(Elf64_Dyn), n_needed = 0;
         uint64_t table_address = 0, room;
@@ -182,8 +218,10 @@ static int read_all(Reader *reader, ElfFile *e) {
 
         if (fstat(reader->fd, &st) < 0)
                 return negative_errno();
-        if (!S_ISREG(st.st_mode) || (uint64_t) st.st_size < sizeof(h))
+        if (!S_ISREG(st.st_mode) || (uint64_t) st.st_size < sizeof(h)) {
+                reader->why = "no ELF file";
                 return -ENOEXEC;
+        }
         reader->size = (uint64_t) st.st_size;
         r = read_at(reader, 0, &h, sizeof(h));
         if (r < 0)
@@ -191,7 +229,7 @@ static int read_all(Reader *reader, ElfFile *e) {
         if (memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 || h.e_ident[EI_CLASS] != ELFCLASS64 ||
             h.e_ident[EI_DATA] != (__BYTE_ORDER == __LITTLE_ENDIAN ? ELFDATA2LSB : ELFDATA2MSB) ||
             (h.e_type != ET_EXEC && h.e_type != ET_DYN))
-                return -ENOEXEC;
+                return unfit(reader, &h);
         if (h.e_phnum > SEGMENTS_MAX || (h.e_phnum > 0 && h.e_phentsize != sizeof(Elf64_Phdr)))
                 return malformed(reader, "its program headers are not what they should be");
         e->machine = h.e_machine;

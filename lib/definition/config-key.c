@@ -167,6 +167,28 @@ int config_parse_environment_file(const char *value, void *field, const char **r
         return r;
 }
 
+/* By its last component it is found in the guest. */
+int config_parse_bundle(const char *value, void *field, const char **ret_reason) {
+        const char *name = strrchr(value, '/');
+        _cleanup_free_ char *copy = NULL;
+        char *one[] = { NULL, NULL };
+        int r;
+
+        if (!path_is_plain(value) || name[1] == 0)
+                return wrong(ret_reason, "wanted is the absolute path of a program, without \".\" and \"..\"");
+        STRV_FOREACH(other, *(char ***) field)
+                if (streq(strrchr(*other, '/'), name))
+                        return wrong(ret_reason, "there is a program of this name already");
+        copy = strdup(value);
+        if (!copy)
+                return -ENOMEM;
+        one[0] = copy;
+        r = append_words(field, one, ret_reason);
+        if (r >= 0)
+                TAKE_PTR(copy);
+        return r;
+}
+
 static bool user_part_is_valid(const char *s, size_t n) {
         uint64_t id = 0;
         size_t digits = 0;

@@ -26,6 +26,7 @@ static const ConfigKey vm_keys[] = {
         CONFIG_KEY(Definition, memory, "Memory", config_parse_memory, CONFIG_SCALAR),
         CONFIG_KEY(Definition, kernel, "Kernel", config_parse_path, CONFIG_STRING),
         CONFIG_KEY(Definition, kernel_args, "KernelArgs", config_parse_kernel_args, CONFIG_LIST),
+        CONFIG_KEY(Definition, bundle, "Bundle", config_parse_bundle, CONFIG_LIST),
         CONFIG_KEY(Definition, dns, "DNS", config_parse_dns, CONFIG_LIST),
         CONFIG_KEY(Definition, add_hosts, "AddHost", config_parse_add_host, CONFIG_LIST),
         CONFIG_KEY(Definition, stop_signal, "StopSignal", config_parse_signal, CONFIG_SCALAR),
@@ -69,6 +70,7 @@ Definition *definition_free(Definition *d) {
         free(d->hostname);
         free(d->kernel);
         strv_free(d->kernel_args);
+        strv_free(d->bundle);
         strv_free(d->dns);
         strv_free(d->add_hosts);
         strv_free(d->volume_lines);

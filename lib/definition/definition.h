@@ -48,6 +48,7 @@ typedef struct Definition {
         uint64_t memory;                /* bytes, whole MiB */
         char *kernel;                   /* absolute path on the host, without layout_root() */
         char **kernel_args;             /* words */
+        char **bundle;                  /* programs of the host for the guest: absolute paths, each with another last component */
         char **dns;                     /* addresses; NULL: the host's */
         char **volume_lines;            /* of Volume=, as written */
         VolumeUse *volumes;             /* what they say, in their order, which is that of the guest's devices */

@@ -234,6 +234,15 @@ static void test_targets(void **state) {
         assert_file(b, "/rom", "/usr/share/y.rom");
 }
 
+/* The head of a program of 32 bits. */
+static void put_old(const char *path) {
+        static const Elf32_Ehdr head[2] = { {
+                .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_EXEC, .e_machine = EM_386,
+        } };
+
+        put(path, head, sizeof(head), 0755);
+}
+
 static void assert_refused(const BundleItem *items, int error, const char *part) {
         _cleanup_free_ char *text = NULL;
         Bundle *b = NULL;
@@ -248,8 +257,8 @@ static void assert_refused(const BundleItem *items, int error, const char *part)
 static void test_refused(void **state) {
         put_host();
         assert_refused(ITEMS(PROGRAM("/usr/bin/absent")), ENOENT, "/usr/bin/absent");
-        put_text("/usr/bin/script", "#!/bin/sh\necho this is long enough to be a whole ELF header, but it is none\n");
-        assert_refused(ITEMS(PROGRAM("/usr/bin/script")), ENOEXEC, "not an ELF program");
+        put_text("/usr/bin/text", "echo this is long enough to be a whole ELF header, but it is none, nor is it a script\n");
+        assert_refused(ITEMS(PROGRAM("/usr/bin/text")), ENOEXEC, "'/usr/bin/text' is no ELF file: wanted is a program for this machine (x86-64), or a script.");
         put_elf("/usr/bin/lacking", (Fake) { .interpreter = LOADER, .needed = { "liblack.so" } });
         assert_refused(ITEMS(PROGRAM("/usr/bin/lacking")), ENOENT, "needs the library 'liblack.so'");
         put_elf("/usr/bin/noloader", (Fake) { .interpreter = "/lib/absent.so" });
@@ -262,7 +271,13 @@ static void test_refused(void **state) {
         assert_refused(ITEMS(PROGRAM("/usr/bin/loop")), ENOENT, "/usr/bin/loop");
         put_elf("/usr/bin/arm", (Fake) { .machine = EM_AARCH64 });
         put_elf("/usr/bin/prog", (Fake) { .interpreter = LOADER });
-        assert_refused(ITEMS(PROGRAM("/usr/bin/prog"), PROGRAM("/usr/bin/arm")), ENOEXEC, "of this machine");
+        assert_refused(ITEMS(PROGRAM("/usr/bin/arm")), ENOEXEC, "'/usr/bin/arm' is an ELF file for AArch64: wanted");
+        assert_refused(ITEMS(PROGRAM("/usr/bin/prog"), PROGRAM("/usr/bin/arm")), ENOEXEC, "for AArch64");
+        put_elf("/usr/bin/foreign", (Fake) { .interpreter = LOADER, .needed = { "libarm.so" } });
+        put_elf("/opt/x/libarm.so", (Fake) { .machine = EM_AARCH64 });
+        assert_refused(ITEMS(PROGRAM("/usr/bin/foreign")), ENOENT, "needs the library 'libarm.so', but '/opt/x/libarm.so' is an ELF file for AArch64");
+        put_old("/usr/bin/old");
+        assert_refused(ITEMS(PROGRAM("/usr/bin/old")), ENOEXEC, "'/usr/bin/old' is an ELF file for i386");
         assert_refused(ITEMS({ BUNDLE_DATA, "/usr/bin", NULL }), EBADMSG, "/usr/bin' is not a regular file");
         assert_refused(ITEMS({ BUNDLE_KERNEL, "/usr/bin", NULL }), EBADMSG, "/usr/bin' is not a regular file");
         assert_refused(ITEMS({ BUNDLE_KERNEL, "/boot/vmlinuz", NULL }), ENOENT, "/boot/vmlinuz' does not exist");
@@ -270,6 +285,103 @@ static void test_refused(void **state) {
         assert_refused(ITEMS({ BUNDLE_KERNEL, "/boot/vmlinuz", NULL }), EBADMSG, "/boot/vmlinuz' is not an uncompressed kernel");
         put_text("/boot/empty", "");
         assert_refused(ITEMS({ BUNDLE_KERNEL, "/boot/empty", NULL }), EBADMSG, "is not an uncompressed kernel");
+}
+
+/* A script has its interpreter with it; for env(1), which looks for it at run time, what would be found here. */
+static void test_scripts(void **state) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+
+        put_host();
+        put_link("/bin", "usr/bin");
+        put_elf("/usr/bin/dash", (Fake) { .interpreter = LOADER, .needed = { "libc.so.6" } });
+        put_link("/usr/bin/sh", "dash");
+        put_elf("/usr/bin/env", (Fake) { .interpreter = LOADER, .needed = { "libc.so.6" } });
+        put_elf("/usr/local/bin/python3", (Fake) { .interpreter = LOADER, .needed = { "liba.so" } });
+        put_elf("/opt/y/liba.so", (Fake) {});
+        put_text("/root/one", "#! /bin/sh -e \necho\n");
+        put_text("/root/two", "#!/usr/bin/env python3\n");
+        put_text("/root/three", "#!/usr/bin/env -S python3 -u -x\n");
+        b = resolve(ITEMS(PROGRAM("/root/one"), PROGRAM("/root/two"), PROGRAM("/root/three")));
+        assert_file(b, "/root/one", "/root/one");
+        assert_link(b, "/usr/bin/sh", "dash");
+        assert_file(b, "/usr/bin/dash", "/usr/bin/dash");
+        assert_non_null(find(b, "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"));
+        assert_file(b, "/usr/bin/env", "/usr/bin/env");
+        assert_file(b, "/usr/local/bin/python3", "/usr/local/bin/python3");
+        assert_file(b, "/opt/y/liba.so", "/opt/y/liba.so");
+
+        put_text("/root/bad", "#!/bin/absent\n");
+        assert_refused(ITEMS(PROGRAM("/root/bad")), ENOENT, "'/root/bad' is run by '/bin/absent', which does not exist");
+        put_text("/root/bad", "#!sh\n");
+        assert_refused(ITEMS(PROGRAM("/root/bad")), ENOEXEC, "no absolute path");
+        put_text("/root/bad", "#!/bin/sh\r\n");
+        assert_refused(ITEMS(PROGRAM("/root/bad")), ENOEXEC, "DOS line ends");
+        put_text("/root/bad", "#!/usr/bin/env absent\n");
+        assert_refused(ITEMS(PROGRAM("/root/bad")), ENOENT, "'absent', which is in no directory of the usual PATH");
+        put_text("/root/bad", "#!/usr/bin/env -i sh\n");
+        assert_refused(ITEMS(PROGRAM("/root/bad")), ENOEXEC, "cannot be told which program");
+        put_text("/root/bad", "#!/root/bad\n");
+        assert_refused(ITEMS(PROGRAM("/root/bad")), ENOEXEC, "a script of a script");
+}
+
+static void assert_content(const Bundle *b, const char *target, const char *content) {
+        const BundleEntry *e = find(b, target);
+
+        if (!e)
+                fail_msg("no %s", target);
+        assert_non_null(e->content);
+        assert_string_equal(e->content, content);
+        assert_true(e->executable);
+}
+
+/* Each program has the libraries that it was linked with, whatever others have by the same names. */
+static void test_portable(void **state) {
+        _cleanup_(bundle_freep) Bundle *b = NULL;
+        const BundleEntry *e;
+        size_t n;
+
+        put_host();
+        put_elf("/opt/p/bin/prog", (Fake) { .interpreter = LOADER, .rpath = "$ORIGIN/../lib", .needed = { "liba.so", "libc.so.6" } });
+        put_elf("/opt/p/lib/liba.so", (Fake) { .runpath = "/opt/r" });
+        put_elf("/usr/bin/other", (Fake) { .interpreter = LOADER, .needed = { "liba.so", "libc.so.6" } });
+        put_elf("/opt/y/liba.so", (Fake) {});
+        put_elf("/usr/bin/static", (Fake) {});
+        put_link("/usr/bin/sh", "static");
+        put_text("/root/run", "#!/usr/bin/env other\n");
+        put_text("/root/sh", "#!/usr/bin/sh -e\n");
+        put_elf("/usr/bin/env", (Fake) { .interpreter = LOADER });
+        b = resolve(ITEMS({ BUNDLE_PORTABLE, "/opt/p/bin/prog", "/i/bin/prog" }, { BUNDLE_PORTABLE, "/usr/bin/other", "/i/sbin/prog" },
+                          { BUNDLE_PORTABLE, "/usr/bin/static", "/i/bin/static" }, { BUNDLE_PORTABLE, "/root/run", "/i/bin/run" },
+                          { BUNDLE_PORTABLE, "/root/sh", "/i/bin/sh" }));
+
+        assert_content(b, "/i/bin/prog",
+                "#!/i/lib/init\n/i/loader/bin/prog\n%\n--inhibit-cache\n--inhibit-rpath\n:/i/lib/bin/prog/liba.so:\n--library-path\n/i/lib/bin/prog\n"
+                "--argv0\n%\n/i/files/opt/p/bin/prog\n");
+        assert_content(b, "/i/sbin/prog",
+                "#!/i/lib/init\n/i/loader/sbin/prog\n%\n--inhibit-cache\n--inhibit-rpath\n:\n--library-path\n/i/lib/sbin/prog\n"
+                "--argv0\n%\n/i/files/usr/bin/other\n");
+        assert_content(b, "/i/bin/run",
+                "#!/i/lib/init\n/i/loader/bin/run\n/usr/bin/other\n--inhibit-cache\n--inhibit-rpath\n:\n--library-path\n/i/lib/bin/run\n"
+                "--argv0\n/usr/bin/other\n/i/files/usr/bin/other\n/i/files/root/run\n");
+        assert_content(b, "/i/bin/sh", "#!/i/lib/init\n/i/files/usr/bin/static\n/usr/bin/sh\n-e\n/i/files/root/sh\n");
+        assert_link(b, "/i/bin/static", "../files/usr/bin/static");
+        assert_link(b, "/i/loader/bin/prog", "../../files/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
+        assert_link(b, "/i/lib/bin/prog/liba.so", "../../../files/opt/p/lib/liba.so");
+        assert_link(b, "/i/lib/sbin/prog/liba.so", "../../../files/opt/y/liba.so");
+        assert_link(b, "/i/lib/bin/prog/libc.so.6", "../../../files/usr/lib/x86_64-linux-gnu/libc.so.6");
+        assert_file(b, "/i/files/opt/p/lib/liba.so", "/opt/p/lib/liba.so");
+        assert_file(b, "/i/files/usr/bin/static", "/usr/bin/static");
+
+        /* It has its directory to itself. */
+        e = bundle_entries(b, &n);
+        for (size_t i = 0; i < n; i++)
+                assert_non_null(startswith(e[i].target, "/i/"));
+
+        put_elf("/opt/z/libz.so", (Fake) {});
+        put_elf("/usr/bin/pinned", (Fake) { .interpreter = LOADER, .needed = { "/opt/z/libz.so" } });
+        assert_refused(ITEMS({ BUNDLE_PORTABLE, "/usr/bin/pinned", "/i/bin/pinned" }), EBADMSG, "'/opt/z/libz.so' at just that place");
+        put_text("/root/nested", "#!/root/run\n");
+        assert_refused(ITEMS({ BUNDLE_PORTABLE, "/root/nested", "/i/bin/nested" }), ENOEXEC, "'/root/run' is no ELF file");
 }
 
 /* A name inside the tree that leads out of it must be taken as the loader in the tree would. */
@@ -471,7 +583,7 @@ static void test_runs(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_closure), TEST(test_search_paths), TEST(test_targets), TEST(test_refused), TEST(test_root), TEST(test_cache),
+                TEST(test_closure), TEST(test_search_paths), TEST(test_targets), TEST(test_refused), TEST(test_scripts), TEST(test_portable), TEST(test_root), TEST(test_cache),
                 TEST(test_cache_damaged), TEST(test_in_use), TEST(test_concurrent), TEST(test_runs),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

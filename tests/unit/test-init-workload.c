@@ -126,13 +126,13 @@ static void test_empty_path(void **state) {
         assert_ok(chdir("/"));
 }
 
-static void assert_environment(char **env, const char *const *expected) {
+static void assert_environment(char **env, bool programs, const char *const *expected) {
         RunSpec spec = { .hostname = (char *) "web1", .env = env };
         const User user = { .home = (char *) "/root" };
         _cleanup_strv_ char **result = NULL;
         size_t i = 0;
 
-        assert_ok(workload_environment(&spec, &user, &result));
+        assert_ok(workload_environment(&spec, &user, programs, &result));
         for (; expected[i]; i++)
                 assert_string_equal(result[i], expected[i]);
         assert_null(result[i]);
@@ -142,10 +142,13 @@ static void test_environment(void **state) {
         char *some[] = { (char *) "PATHS=x", (char *) "A=\"$B\"\n%i", NULL };
         char *all[] = { (char *) "HOME=/h", (char *) "PATH=/bin", (char *) "HOSTNAME=x", NULL };
 
-        assert_environment(NULL, (const char *[]) { "PATH=" WORKLOAD_DEFAULT_PATH, "HOSTNAME=web1", "HOME=/root", NULL });
-        assert_environment(some,
+        assert_environment(NULL, false, (const char *[]) { "PATH=" WORKLOAD_DEFAULT_PATH, "HOSTNAME=web1", "HOME=/root", NULL });
+        assert_environment(some, false,
                 (const char *[]) { "PATH=" WORKLOAD_DEFAULT_PATH, "HOSTNAME=web1", "PATHS=x", "A=\"$B\"\n%i", "HOME=/root", NULL });
-        assert_environment(all, (const char *[]) { "HOME=/h", "PATH=/bin", "HOSTNAME=x", NULL });
+        assert_environment(all, false, (const char *[]) { "HOME=/h", "PATH=/bin", "HOSTNAME=x", NULL });
+        assert_environment(some, true,
+                (const char *[]) { "PATH=" WORKLOAD_DEFAULT_PATH ":/inferno/bin", "HOSTNAME=web1", "PATHS=x", "A=\"$B\"\n%i", "HOME=/root", NULL });
+        assert_environment(all, true, (const char *[]) { "HOME=/h", "PATH=/bin:/inferno/bin", "HOSTNAME=x", NULL });
 }
 
 static void test_oom_events(void **state) {
