@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -674,8 +675,25 @@ static void test_gone(void **state) {
         assert_ok(cleanup_gone(true));
 }
 
+#define UNKNOWN_TREE "0000000000000000000000000000000000000000000000000000000000000000"
+
+/* The name of a tree that lib/bundle has made for the VM. */
+static char *bundle_tree(void) {
+        _cleanup_free_ char *pattern = layout_path(LAYOUT_BUNDLES_DIR "/*.manifest"), *text = NULL;
+        glob_t g;
+        char *key;
+
+        assert_int_equal(glob(pattern, 0, NULL, &g), 0);
+        assert_ok(read_file_at(AT_FDCWD, g.gl_pathv[0], 1024 * 1024, &text, NULL));
+        globfree(&g);
+        key = strndup(text + strlen("inferno-bundle 1 "), SHA256_HEX_SIZE - 1);
+        assert_non_null(key);
+        return key;
+}
+
 static void test_prune(void **state) {
         Fixture *f = *state;
+        _cleanup_free_ char *tree = NULL, *used_segment = NULL;
         _cleanup_free_ char *orphan = layout_version_dir("7ZZZZZZZZZZZZZZZZZZZZZZZZ0"), *templates = layout_path(LAYOUT_TEMPLATES_DIR);
         _cleanup_free_ char *old_template = strf("%s/ext4-1048576-ephemeral-0123456789abcdef.img", templates);
         _cleanup_free_ StoreVersion *versions = NULL;
@@ -690,6 +708,11 @@ static void test_prune(void **state) {
         f->definition.memory -= MIB(4);
         assert_string_equal(prepare(f).ulid, p[0].ulid);
         put_text(LAYOUT_INITRAMFS_DIR "/2222.cpio", "of no VM");
+        /* A segment is kept as long as its tree. */
+        put_text(LAYOUT_INITRAMFS_DIR "/base-" UNKNOWN_TREE ".cpio.zst", "of no tree");
+        tree = bundle_tree();
+        used_segment = strf(LAYOUT_INITRAMFS_DIR "/base-%s.cpio.zst", tree);
+        put_text(used_segment, "of a tree");
         /* One whose row was never written, or already removed. */
         assert_ok(store_version_remove(f->store, p[3].ulid));
         assert_ok(mkdir(orphan, 0700));
@@ -705,6 +728,8 @@ static void test_prune(void **state) {
         assert_true(exists(layout_version_dir(p[0].ulid)));
         assert_false(exists(layout_path(LAYOUT_INITRAMFS_DIR "/2222.cpio")));
         assert_true(exists(layout_path(LAYOUT_INITRAMFS_DIR "/1111.cpio")));
+        assert_false(exists(layout_path(LAYOUT_INITRAMFS_DIR "/base-" UNKNOWN_TREE ".cpio.zst")));
+        assert_true(exists(layout_path(used_segment)));
         assert_false(prepare(f).built);
 }
 

@@ -128,6 +128,22 @@ static void test_everything(void **state) {
         assert_int_equal(d->pass[2].line, 28);
 }
 
+static void test_bundle(void **state) {
+        _cleanup_(definition_freep) Definition *d = NULL;
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+
+        put("etc/inferno/vms/b.vm", "[VM]\nImage=a\nBundle=/gone\nBundle=\nBundle=/usr/bin/strace\nBundle=/opt/my tools/x\n");
+        assert_ok(load("b", &d, &e));
+        assert_int_equal(strv_length(d->bundle), 2);
+        assert_string_equal(d->bundle[0], "/usr/bin/strace");
+        assert_string_equal(d->bundle[1], "/opt/my tools/x");
+
+        ASSERT_PROBLEM("[VM]\nImage=a\nBundle=strace\n", ":3: Bundle=strace: wanted is the absolute path of a program, without \".\" and \"..\"");
+        ASSERT_PROBLEM("[VM]\nImage=a\nBundle=/usr/bin/../x\n", ":3: Bundle=/usr/bin/../x: wanted is the absolute path of a program, without \".\" and \"..\"");
+        ASSERT_PROBLEM("[VM]\nImage=a\nBundle=/usr/bin/\n", ":3: Bundle=/usr/bin/: wanted is the absolute path of a program, without \".\" and \"..\"");
+        ASSERT_PROBLEM("[VM]\nImage=a\nBundle=/bin/x\nBundle=/usr/bin/x\n", ":4: Bundle=/usr/bin/x: there is a program of this name already");
+}
+
 static void test_problems(void **state) {
         ASSERT_PROBLEM("[VM]\nImage=a\nMemroy=1G\n", ":3: Memroy=: Unknown key in [VM].");
         ASSERT_PROBLEM("[VM]\nImage=a\nImage=b\n", ":3: Image=: This key is given twice in one file.");
@@ -547,6 +563,7 @@ static void test_unit_names(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_bundle, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_problems, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_volumes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_volumes_together, setup, teardown),
