@@ -13,6 +13,8 @@
 #include "base/dir.h"
 #include "base/fd.h"
 
+enum { OPEN_TRIES = 128 };
+
 int safe_close(int fd) {
         if (fd >= 0) {
                 int saved = errno;
@@ -263,15 +265,29 @@ int mkdir_parent_of_at(int dir_fd, const char *path, mode_t mode) {
         return mkdir_parents_at(dir_fd, dir, mode);
 }
 
-int open_beneath(int dir_fd, const char *path, int flags, mode_t mode) {
+static int open_resolved(int dir_fd, const char *path, int flags, mode_t mode, uint64_t resolve) {
         struct open_how how = {
                 .flags = (uint64_t) (flags | O_CLOEXEC),
                 .mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+                .resolve = resolve | RESOLVE_NO_MAGICLINKS,
         };
-        long fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+        long fd;
 
+        /* EAGAIN: anything was renamed or mounted anywhere on the machine while a ".." was looked at, as often happens on a busy one. */
+        for (unsigned i = 0; i < OPEN_TRIES; i++) {
+                fd = syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
+                if (fd >= 0 || errno != EAGAIN)
+                        break;
+        }
         return fd < 0 ? negative_errno() : (int) fd;
+}
+
+int open_beneath(int dir_fd, const char *path, int flags, mode_t mode) {
+        return open_resolved(dir_fd, path, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+int open_in_root(int root_fd, const char *path, int flags) {
+        return open_resolved(root_fd, path, flags, 0, RESOLVE_IN_ROOT);
 }
 
 /* How many directories are open at once while a tree is removed. */

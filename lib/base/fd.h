@@ -49,6 +49,8 @@ int mkdir_parent_of_at(int dir_fd, const char *path, mode_t mode);
 
 /* Opens a path that outsiders had a say in: openat2(2) with RESOLVE_NO_SYMLINKS|RESOLVE_BENEATH|RESOLVE_NO_MAGICLINKS. */
 int open_beneath(int dir_fd, const char *path, int flags, mode_t mode);
+/* The same where root_fd is the root that absolute paths and symlinks begin at, and that ".." does not lead out of (RESOLVE_IN_ROOT). */
+int open_in_root(int root_fd, const char *path, int flags);
 
 /* Removes a file or a whole tree, never following a symlink nor leaving the file system. A missing one is fine. */
 int remove_tree_at(int dir_fd, const char *path);

@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/dir.h"
@@ -38,10 +36,7 @@ int bundle_open_root(void) {
 }
 
 int bundle_open_in_root(int root_fd, const char *path, int flags) {
-        struct open_how how = { .flags = (uint64_t) (flags | O_CLOEXEC), .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
-        long fd = syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-
-        return fd < 0 ? negative_errno() : (int) fd;
+        return open_in_root(root_fd, path, flags);
 }
 
 static bool is_absence(int r) {

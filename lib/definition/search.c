@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -23,21 +21,17 @@ static bool is_fatal(int r) {
 }
 
 /* A path without layout_root(). Symbolic links of another tree are meant from the root of that tree. */
-static int open_in_root(const char *path, int flags) {
+static int open_of_layout(const char *path, int flags) {
         _cleanup_close_ int root_fd = -EBADF;
         const char *root = layout_root();
-        struct open_how how = { .flags = (unsigned) flags, .resolve = RESOLVE_IN_ROOT };
-        long fd;
 
-        if (isempty(root))
-                fd = open(path, flags);
-        else {
-                root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-                if (root_fd < 0)
-                        return negative_errno();
-                fd = syscall(SYS_openat2, root_fd, path + 1, &how, sizeof(how));
+        if (isempty(root)) {
+                int fd = open(path, flags);
+
+                return fd < 0 ? negative_errno() : fd;
         }
-        return fd < 0 ? negative_errno() : (int) fd;
+        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return root_fd < 0 ? negative_errno() : open_in_root(root_fd, path, flags);
 }
 
 int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *errors) {
@@ -45,7 +39,7 @@ int search_open(const char *const *dirs, SearchPath *ret, DefinitionErrors *erro
         int r = 0;
 
         for (; dirs[s.n] && !is_fatal(r); s.n++) {
-                int k = s.fds[s.n] = open_in_root(dirs[s.n], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                int k = s.fds[s.n] = open_of_layout(dirs[s.n], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
                 if (k < 0 && k != -ENOENT)
                         r = is_fatal(k) ? k : problems_add(errors, "%s%s: %s", layout_root(), dirs[s.n], problems_read_error(k));
@@ -140,7 +134,7 @@ static int open_unknown(int dir_fd, const char *path, const char *name) {
                 if (link_is_mask(dir_fd, name))
                         return -ERFKILL;
                 safe_close(fd);
-                fd = open_in_root(path, O_PATH | O_CLOEXEC);
+                fd = open_of_layout(path, O_PATH | O_CLOEXEC);
                 if (fd < 0)
                         return fd == -ENOENT ? -ENOLINK : fd;
         }
@@ -196,7 +190,7 @@ static int list_dropins(DropinList *l, size_t dir, const char *path) {
         struct dirent *de;
         int fd, r;
 
-        fd = open_in_root(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        fd = open_of_layout(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
         l->fds[dir] = fd;

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -168,6 +172,37 @@ static void test_strbuf(void **state) {
         assert_null(b.data);
 }
 
+/* The kernel gives a ".." up where anything is renamed meanwhile, wherever that is. */
+static void test_open_while_others_rename(void **state) {
+        char dir[] = "/tmp/test-base.XXXXXX";
+        _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
+        int status;
+        pid_t pid;
+
+        assert_non_null(mkdtemp(dir));
+        dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_ok(mkdir_parents_at(dir_fd, "a/b", 0755));
+        assert_ok(mkdir_parents_at(dir_fd, "moving", 0755));
+        pid = fork();
+        assert_ok(pid);
+        if (pid == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;) {
+                        (void) renameat(dir_fd, "moving", dir_fd, "moved");
+                        (void) renameat(dir_fd, "moved", dir_fd, "moving");
+                }
+        }
+        for (int i = 0; i < 100000; i++) {
+                fd = open_in_root(dir_fd, i % 2 ? "/a/b/../../a/../../../a/b" : "a/../a/../a/b/..", O_PATH | O_DIRECTORY);
+                assert_ok(fd);
+                fd = safe_close(fd);
+        }
+        assert_ok(kill(pid, SIGKILL));
+        assert_true(waitpid(pid, &status, 0) == pid);
+        assert_error(open_in_root(dir_fd, "a/../../../../etc/passwd", O_PATH), ENOENT);
+        assert_ok(remove_tree_at(AT_FDCWD, dir));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_parse_numbers),
@@ -176,6 +211,7 @@ int main(void) {
                 cmocka_unit_test(test_parse_signals),
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_files),
+                cmocka_unit_test(test_open_while_others_rename),
                 cmocka_unit_test(test_strbuf),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
