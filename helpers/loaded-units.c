@@ -30,7 +30,7 @@ int loaded_units_check(const Definition *d, const SiteConfig *site) {
                 break;
         case UNITS_MISSING:
                 log_error("VM '%s' is not started, since systemd has not read its definition yet, and would leave out what that says of the unit "
-                          "(Tenant=, VCPUs=, StopTimeout=, [Service] and others): " REMEDY ", then start it again.", d->name, d->name);
+                          "(Volume=, Tenant=, VCPUs=, [Service] and others): " REMEDY ", then start it again.", d->name, d->name);
                 return EXIT_FAILED;
         }
         return 0;
