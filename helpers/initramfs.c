@@ -16,7 +16,12 @@
 #include "helpers/segment.h"
 #include "layout/layout.h"
 
-enum { INIT_BYTES_MAX = 64 * 1024 * 1024 };
+enum {
+        INIT_BYTES_MAX = 64 * 1024 * 1024,
+        MTIME_SEC = 1,                  /* of every archive, since it was made */
+};
+
+static const struct timespec archive_times[] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = MTIME_SEC } };
 
 /* Names in the archive have no "/" before them. init is where programs that were brought along find it as their launcher (base/wire.h). */
 static int make_archive(Cpio *c, const char *run_json, size_t n_run_json, const void *init, size_t n_init, struct iovec **ret_pieces,
@@ -45,7 +50,7 @@ static void digest_inputs(const char *init_path, const struct stat *st, const ch
 }
 
 /* What a power cut has caught on its way to the disk is short, or nothing at its end, and is made anew: waiting for the disk at each build
- * would take as long as all the rest of it. */
+ * would take as long as all the rest of it. What somebody has written to has another time. */
 static bool archive_is_whole(const char *path, size_t size) {
         static const char end[] = CPIO_END;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
@@ -53,6 +58,7 @@ static bool archive_is_whole(const char *path, size_t size) {
         struct stat st;
 
         return fd >= 0 && fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && (size_t) st.st_size == size && size >= sizeof(have) &&
+               st.st_mtim.tv_sec == MTIME_SEC && st.st_mtim.tv_nsec == 0 &&
                pread(fd, have, sizeof(have), (off_t) (size - sizeof(have))) == sizeof(have) && memcmp(have, end, sizeof(have)) == 0;
 }
 
@@ -161,6 +167,8 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, con
                 all[0] = (struct iovec) { segment.data, segment.size };
                 memcpy(all + 1, pieces, n_pieces * sizeof(struct iovec));
                 r = writev_file_atomic_at(AT_FDCWD, path, all + (segment.size == 0), n_pieces + (segment.size > 0), 0444, WRITE_FILE_LOCKED);
+                if (r >= 0 && utimensat(AT_FDCWD, path, archive_times, AT_SYMLINK_NOFOLLOW) < 0)
+                        r = negative_errno();
                 result = INITRAMFS_BUILT;
         }
         (void) munmap(init, (size_t) st.st_size);
