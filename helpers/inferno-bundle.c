@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "bundle/bundle.h"
-#include "helpers/context.h"
 #include "helpers/program.h"
 
 static const char usage[] =
@@ -47,7 +46,9 @@ static int resolve(char **words, size_t n, Bundle **ret) {
                 items[i] = (BundleItem) { BUNDLE_PROGRAM, words[i], NULL };
         }
         r = bundle_resolve(items, ret, &error);
-        return r < 0 ? helper_log_sentence(r, error) : 0;
+        if (r < 0)
+                log_error("%s", error ?: "Out of memory.");
+        return r;
 }
 
 static int run_list(char **words) {
