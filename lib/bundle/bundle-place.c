@@ -20,53 +20,74 @@ static bool may_be_linked(const BundleEntry *e, int fd, const struct stat *st) {
                fgetxattr(fd, "security.capability", NULL, 0) < 0;
 }
 
-static int place_file(const Bundle *b, const BundleEntry *e, int tree_fd, bool may_link) {
+/* A new file of the tree, open for writing. */
+static int create(int tree_fd, const char *target) {
+        int fd = openat(tree_fd, target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+        return fd < 0 ? negative_errno() : fd;
+}
+
+/* *clone is whether the file system can share blocks, until it has said that it cannot: links are tried first then. */
+static int place_file(const Bundle *b, const BundleEntry *e, int tree_fd, bool may_link, bool *clone) {
         _cleanup_close_ int src = -EBADF, dst = -EBADF;
         const char *target = e->target + 1;
         struct stat st;
         int r;
 
-        r = mkdir_parent_of_at(tree_fd, target, 0755);
-        if (r < 0)
-                return r;
-        dst = openat(tree_fd, target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (dst < 0)
-                return negative_errno();
-        if (e->content) {
-                r = write_full(dst, e->content, strlen(e->content));
-                if (r < 0)
-                        return r;
-                return fchmod(dst, e->executable ? 0555 : 0444) < 0 ? negative_errno() : 0;
-        }
         src = bundle_open_in_root(b->root_fd, e->source, O_RDONLY | O_NONBLOCK | O_NOCTTY);
         if (src < 0)
                 return src;
         if (fstat(src, &st) < 0)
                 return negative_errno();
-        if (ioctl(dst, FICLONE, src) < 0) {
-                if (may_link && may_be_linked(e, src, &st)) {
+        may_link = may_link && may_be_linked(e, src, &st);
+        if (may_link && !*clone && linkat(b->root_fd, e->source + 1, tree_fd, target, 0) >= 0)
+                return 0;
+        dst = create(tree_fd, target);
+        if (dst < 0)
+                return dst;
+        if (*clone && ioctl(dst, FICLONE, src) < 0) {
+                *clone = false;
+                if (may_link) {
                         if (unlinkat(tree_fd, target, 0) < 0)
                                 return negative_errno();
                         if (linkat(b->root_fd, e->source + 1, tree_fd, target, 0) >= 0)
                                 return 0;
                         dst = safe_close(dst);
-                        dst = openat(tree_fd, target, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+                        dst = create(tree_fd, target);
                         if (dst < 0)
-                                return negative_errno();
+                                return dst;
                 }
                 r = clone_data(src, dst);
-                if (r < 0)
-                        return r;
-        }
+        } else
+                r = *clone ? 0 : clone_data(src, dst);
+        if (r < 0)
+                return r;
         return fchmod(dst, e->executable ? 0555 : 0444) < 0 ? negative_errno() : 0;
 }
 
+static int place_content(const BundleEntry *e, int tree_fd) {
+        _cleanup_close_ int fd = create(tree_fd, e->target + 1);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = write_full(fd, e->content, strlen(e->content));
+        if (r < 0)
+                return r;
+        return fchmod(fd, e->executable ? 0555 : 0444) < 0 ? negative_errno() : 0;
+}
+
 int bundle_place(const Bundle *b, int tree_fd, bool may_link) {
+        bool clone = true;
         int r;
 
         for (size_t i = 0; i < b->n_entries; i++)
                 if (!b->entries[i].link) {
-                        r = place_file(b, b->entries + i, tree_fd, may_link);
+                        const BundleEntry *e = b->entries + i;
+
+                        r = mkdir_parent_of_at(tree_fd, e->target + 1, 0755);
+                        if (r >= 0)
+                                r = e->content ? place_content(e, tree_fd) : place_file(b, e, tree_fd, may_link, &clone);
                         if (r < 0)
                                 return r;
                 }
