@@ -18,6 +18,7 @@
 #include "net/net.h"
 #include "version/upper.h"
 #include "version/version.h"
+#include "volume/key.h"
 #include "volume/volume.h"
 
 typedef struct Cleanup {
@@ -118,6 +119,9 @@ static void detach_volumes(Cleanup *c, const char *vm) {
         _cleanup_free_ char *error = NULL;
         int r;
 
+        r = volume_key_take_back(vm);
+        if (r < 0)
+                note(c, log_error_errno(r, "Cannot remove the keys of VM '%s': %m", vm));
         r = c->store ? volume_detach_all(c->store, vm, &error) : 0;
         if (r < 0) {
                 log_error("%s", error ?: "Out of memory.");

@@ -65,15 +65,44 @@ static int collect_items(GuestParts *p) {
         char *const *programs = p->definition->bundle;
         size_t n = 0;
 
-        p->items = calloc(strv_length(programs) + 1, sizeof(BundleItem));
+        p->items = calloc(strv_length(programs) + 3, sizeof(BundleItem));
         if (!p->items)
                 return log_oom();
+        /* For volumes that the guest is to open before anything of its image is there. */
+        for (size_t i = 0; i < p->definition->n_volumes; i++)
+                if (p->definition->volumes[i].encrypted) {
+                        p->items[n++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/cryptsetup", "/inferno/sbin/cryptsetup" };
+                        p->items[n++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/mke2fs", "/inferno/sbin/mke2fs" };
+                        break;
+                }
         STRV_FOREACH(program, programs) {
                 char *target = strf(WIRE_PROGRAMS_DIR "%s", strrchr(*program, '/'));
 
                 if (strv_consume(&p->targets, target) < 0)
                         return log_oom();
                 p->items[n++] = (BundleItem) { BUNDLE_PORTABLE, *program, target };
+        }
+        return 0;
+}
+
+/* What the headers of encrypted volumes were made as: the guest believes nothing else. 0, or a negative errno. */
+static int describe_volumes(Store *s, const Definition *d, RunSpec *spec) {
+        for (size_t i = 0; i < d->n_volumes; i++) {
+                _cleanup_store_volume_ StoreVolume v = {};
+                int r;
+
+                if (!d->volumes[i].encrypted)
+                        continue;
+                r = store_volume_get(s, d->volumes[i].name, &v);
+                if (r < 0)
+                        return helper_log_sentence(r, store_error(s));
+                if (!v.luks_uuid || !v.luks_cipher) {
+                        log_error("Volume '%s' of VM '%s' is not encrypted: run inferno-volume attach %s first.", v.name, d->name, d->name);
+                        return -EINVAL;
+                }
+                spec->volumes[i].luks_uuid = TAKE_PTR(v.luks_uuid);
+                spec->volumes[i].luks_cipher = TAKE_PTR(v.luks_cipher);
+                spec->volumes[i].luks_key_bytes = v.luks_key_bytes;
         }
         return 0;
 }
@@ -108,6 +137,9 @@ static int load_parts(const char *vm, GuestParts *ret) {
                 (void) helper_log_sentence(r, message);
                 return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
         }
+        r = describe_volumes(c.store, c.definition, spec);
+        if (r != 0)
+                return r;
         r = run_spec_format(spec, &ret->run_json, error);
         if (r == -EBADMSG) {
                 log_error("VM '%s' cannot be described to its guest: %s.", vm, error);

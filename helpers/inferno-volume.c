@@ -29,11 +29,17 @@ static const char usage[] =
         "  rm NAME[@SNAPSHOT]     Remove a volume, or a snapshot of it, with what is in it.\n"
         "  snapshot NAME@SNAPSHOT Keep a copy of what is in it.\n"
         "  restore NAME@SNAPSHOT  Put that back in place of what is in it now.\n"
+        "  rotate-key NAME        Give an encrypted volume another key, at random or --new-key-file=, in place of the present one.\n"
+        "  add-key NAME           Have it opened by the key in --new-key-file=, too.\n"
+        "  backup-header NAME     Copy its LUKS2 header to a new file, --output=.\n"
         "  attach VM              Give a VM the volumes of its definition. The unit of a VM that has some calls it.\n"
         "  detach VM              Take them from it.\n"
         "\n"
         "      --size=SIZE  For create and resize: 512M, 10G\n"
         "      --label=TEXT For create: words of the owner's\n"
+        "      --encrypted  For create: LUKS2, with a random key that systemd-creds(1) keeps for this host\n"
+        "      --key-file=FILE, --new-key-file=FILE  Bring a key along: the present one (create: the first), the new one\n"
+        "      --output=FILE  For backup-header\n"
         "      --root=DIR   Work below DIR instead of /\n"
         "  -h, --help       Show this help\n"
         "      --version    Show the version\n"
@@ -42,6 +48,8 @@ static const char usage[] =
 
 static uint64_t size_wanted = 0;
 static const char *label = NULL;
+static bool encrypted = false;
+static const char *key_file = NULL, *new_key_file = NULL, *output = NULL;
 
 static int set_size(const char *value) {
         return parse_size(value, &size_wanted);
@@ -57,6 +65,26 @@ static int set_label(const char *value) {
                         return -EINVAL;
         label = value;
         return 0;
+}
+
+static int set_encrypted(void) {
+        encrypted = true;
+        return 0;
+}
+
+static int set_key_file(const char *value) {
+        key_file = value;
+        return *value ? 0 : -EINVAL;
+}
+
+static int set_new_key_file(const char *value) {
+        new_key_file = value;
+        return *value ? 0 : -EINVAL;
+}
+
+static int set_output(const char *value) {
+        output = value;
+        return *value ? 0 : -EINVAL;
 }
 
 static int wrong_name(const char *name) {
@@ -79,11 +107,15 @@ static int run_create(const char *name) {
         if (!vm_name_is_valid(name))
                 return wrong_name(name);
         r = want_size("create");
+        if (r == 0 && key_file && !encrypted) {
+                log_error("--key-file= is for a volume that is --encrypted.");
+                r = EXIT_USAGE;
+        }
         if (r == 0)
                 r = helper_open_store(&c);
         if (r != 0)
                 return r;
-        r = volume_create(c.store, &(VolumeSpec) { .name = name, .label = label, .size = size_wanted }, &error);
+        r = volume_create(c.store, &(VolumeSpec) { .name = name, .label = label, .size = size_wanted, .encrypted = encrypted, .key_file = key_file }, &error);
         return r < 0 ? helper_log_sentence(r, error) : 0;
 }
 
@@ -100,6 +132,50 @@ static int run_resize(const char *name) {
         if (r != 0)
                 return r;
         r = volume_resize(c.store, name, size_wanted, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+static int change_key(const char *name, bool replace) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!vm_name_is_valid(name))
+                return wrong_name(name);
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = volume_change_key(c.store, name, key_file, new_key_file, replace, &error);
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
+static int run_rotate_key(const char *name) {
+        return change_key(name, true);
+}
+
+static int run_add_key(const char *name) {
+        if (!new_key_file) {
+                log_error("Which key? add-key needs --new-key-file=.");
+                return EXIT_USAGE;
+        }
+        return change_key(name, false);
+}
+
+static int run_backup_header(const char *name) {
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (!vm_name_is_valid(name))
+                return wrong_name(name);
+        if (!output) {
+                log_error("Where to? backup-header needs --output=, the name of a new file.");
+                return EXIT_USAGE;
+        }
+        r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        r = volume_backup_header(c.store, name, output, &error);
         return r < 0 ? helper_log_sentence(r, error) : 0;
 }
 
@@ -254,6 +330,8 @@ static int run_inspect(const char *name) {
         printf("Name=%s\nState=%s\nBackend=%s\nFile=%s" LAYOUT_VOLUMES_DIR "/%s.img\nSize=%llu\nUsed=%llu\nVMs=%s\nLabel=%s\nCreated=%s\n", name,
                state_of(&v, k, holders), v.backend, layout_root(), name, (unsigned long long) v.size, (unsigned long long) used, holders,
                v.label, created);
+        if (v.luks_uuid)
+                printf("Encrypted=yes\nUUID=%s\nCipher=%s\nKeySize=%u\n", v.luks_uuid, v.luks_cipher, v.luks_key_bytes * 8);
         STRV_FOREACH(snapshot, snapshots)
                 printf("Snapshot=%s\n", *snapshot);
         return 0;
@@ -285,7 +363,7 @@ static int run_attach(const char *vm) {
         r = store_vm_ensure(c.store, vm, c.site.uid_base, c.site.uid_count, &uid);
         if (r < 0)
                 return helper_log_sentence(r, store_error(c.store));
-        r = volume_attach_all(c.store, c.definition, &error);
+        r = volume_attach_all(c.store, c.definition, uid, &error);
         return r < 0 ? helper_log_sentence(r, error) : 0;
 }
 
@@ -318,6 +396,9 @@ static const HelperVerb verbs[] = {
         { "rm", "NAME", run_rm },
         { "snapshot", "NAME@SNAPSHOT", run_snapshot },
         { "restore", "NAME@SNAPSHOT", run_restore },
+        { "rotate-key", "NAME", run_rotate_key },
+        { "add-key", "NAME", run_add_key },
+        { "backup-header", "NAME", run_backup_header },
         { "attach", "VM", run_attach },
         { "detach", "VM", run_detach },
         {},
@@ -326,6 +407,10 @@ static const HelperVerb verbs[] = {
 static const HelperOption options[] = {
         { "--size", .set = set_size },
         { "--label", .set = set_label },
+        { "--encrypted", .flag = set_encrypted },
+        { "--key-file", .set = set_key_file },
+        { "--new-key-file", .set = set_new_key_file },
+        { "--output", .set = set_output },
         {},
 };
 

@@ -81,6 +81,17 @@ static int format_kiln_config(const Plan *p, const char *ulid, char **ret, char 
             free_and_strdup(&c->vmm, p->in->vmm == VMM_EMBER ? "ember" : "firecracker") < 0 ||
             free_and_strdup(&c->address, p->address.guest_string) < 0)
                 return -ENOMEM;
+        c->volumes = calloc(d->n_volumes + 1, sizeof(KilnVolume));
+        if (!c->volumes)
+                return -ENOMEM;
+        for (size_t i = 0; i < d->n_volumes; i++)
+                if (d->volumes[i].encrypted) {
+                        KilnVolume *v = c->volumes + c->n_volumes++;
+
+                        *v = (KilnVolume) { layout_guest_volume(i), strjoin("/" JAIL_KEYS "/", d->volumes[i].name) };
+                        if (!v->device || !v->key_path)
+                                return -ENOMEM;
+                }
         r = kiln_config_format(c, ret, error);
         if (r < 0 && error[0])
                 return sentence(ret_error, r, "Cannot write " JAIL_KILN_CONFIG " of VM '%s': %s.", d->name, error);

@@ -81,6 +81,20 @@ int mounts_open_dev(Failure *failure) {
         return r < 0 ? r : TAKE_FD(fd);
 }
 
+int mounts_open_kernel(Failure *failure) {
+        static const struct {
+                const char *fs_type, *path;
+        } mounts[] = { { "proc", "/proc" }, { "sysfs", "/sys" } };
+        int r = 0;
+
+        for (size_t i = 0; i < ELEMENTSOF(mounts) && r >= 0; i++) {
+                _cleanup_close_ int fd = mount_new(mounts[i].fs_type, mounts[i].fs_type, NULL, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, failure);
+
+                r = fd < 0 ? fd : attach_in_initramfs(fd, mounts[i].path, failure);
+        }
+        return r;
+}
+
 static int mount_image(const RunSpec *spec, Failure *failure) {
         _cleanup_free_ char *copy = strdup(spec->root.options ?: "");
         MountOption options[OPTIONS_MAX + 1] = {};

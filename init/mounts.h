@@ -34,6 +34,8 @@ int mount_attach(int mount_fd, int dir_fd);
 
 /* /dev of the initramfs, for the devices. Returns the mount. */
 int mounts_open_dev(Failure *failure);
+/* /proc and /sys of the initramfs, for programs in there. */
+int mounts_open_kernel(Failure *failure);
 /* Image and writable layer become the root directory of this process, with all that is above. dev_fd is moved there. */
 int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure);
 /* Has a mounted ext4 become as large as its device, which the host has made larger. Where that fails it stays as it was, and the kernel says why. */

@@ -8,6 +8,7 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "init/crypt.h"
 #include "init/mounts.h"
 #include "init/tree.h"
 #include "init/volumes.h"
@@ -49,34 +50,54 @@ static int fail(const RunVolume *v, int r, const Failure *reason, Failure *failu
         return failure_set(failure, r, "volume \"%s\" (%s): %.900s", v->name, v->device, reason->message);
 }
 
-static int open_one(const RunVolume *v, Failure *failure) {
+static int open_one(const RunVolume *v, unsigned key_port, Failure *failure) {
         /* As with the writable layer: inode tables that mkfs left out would fill a sparse file on the host. A file system that was found to be
          * wrong is read no further. */
         static const MountOption ext4_options[] = { { "noinit_itable", NULL }, { "errors", "remount-ro" }, {} };
         bool ext4 = streq(v->fs_type, "ext4");
+        _cleanup_free_ char *mapped = NULL;
         unsigned attributes = 0;
+        const char *device;
         Failure reason;
         int fd, r;
 
         r = parse_options(v, &attributes, failure);
         if (r < 0)
                 return r;
-        fd = mount_new(v->fs_type, v->device, ext4 ? ext4_options : NULL, attributes, &reason);
+        if (v->luks_uuid) {
+                r = crypt_open(v, key_port, &mapped, failure);
+                if (r < 0)
+                        return r;
+        }
+        device = mapped ?: v->device;
+        fd = mount_new(v->fs_type, device, ext4 ? ext4_options : NULL, attributes, &reason);
         if (fd < 0)
                 return fail(v, fd, &reason, failure);
         if (ext4 && !v->read_only)
-                mount_grow_ext4(v->device, fd);
+                mount_grow_ext4(device, fd);
         return fd;
 }
 
+static bool needs_crypt(const RunSpec *spec) {
+        for (size_t i = 0; i < spec->n_volumes; i++)
+                if (spec->volumes[i].luks_uuid)
+                        return true;
+        return false;
+}
+
 int volumes_open(const RunSpec *spec, Volumes *v, Failure *failure) {
+        int r;
+
         if (spec->n_volumes == 0)
                 return 0;
         v->mount_fds = calloc(spec->n_volumes, sizeof(int));
         if (!v->mount_fds)
                 return failure_set(failure, ENOMEM, "cannot open volumes: %m");
+        r = needs_crypt(spec) ? mounts_open_kernel(failure) : 0;
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < spec->n_volumes; i++) {
-                int fd = open_one(spec->volumes + i, failure);
+                int fd = open_one(spec->volumes + i, spec->vsock_key_port, failure);
 
                 if (fd < 0)
                         return fd;

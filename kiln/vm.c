@@ -29,6 +29,7 @@
 #include "kiln/guest-link.h"
 #include "kiln/http-call.h"
 #include "kiln/journal.h"
+#include "kiln/key-server.h"
 #include "kiln/outcome.h"
 #include "kiln/vm.h"
 #include "kiln/vmm-info.h"
@@ -76,6 +77,7 @@ struct Vm {
         sd_event_source *deadline;      /* of the state */
 
         GuestLink *link;
+        KeyServer *keys;
         VmmOutput *output;
         VmmProcess process;
         sd_event_source *process_source;
@@ -567,6 +569,7 @@ static void vm_enter(Vm *vm, VmState state) {
                 (void) vm_call_vmm(vm, "GET", "/", NULL, on_info_answer);
                 break;
         case VM_RUNNING:
+                key_server_wipe(vm->keys);
                 vm_set_deadline(vm, UINT64_MAX);
                 vm_notify_running(vm);
                 if (vm->options.watchdog_usec > 0) {
@@ -606,6 +609,7 @@ static void vm_enter(Vm *vm, VmState state) {
         case VM_ENDED:
                 vm_set_deadline(vm, END_USEC);
                 guest_link_stop_listening(vm->link);
+                key_server_stop(vm->keys);
                 vmm_output_drain(vm->output);
                 vm_check_end(vm);
                 break;
@@ -745,6 +749,9 @@ int vm_new(const KilnConfig *config, const VmOptions *options, Vm **ret) {
         if (r < 0)
                 return log_error_errno(r, "Cannot listen on \"%s_%u\" and \"%s_%u\": %m", config->firecracker_vsock_uds_path,
                                        config->vsock_stdout_port, config->firecracker_vsock_uds_path, config->vsock_exit_port);
+        r = key_server_new(vm->event, config, &vm->keys);
+        if (r < 0)
+                return r;
         r = vmm_output_new(vm->event, vm->journal, &(VmmOutputOptions) {
                 .console_source = &vm->sources.console,
                 .vmm_source = &vm->sources.vmm,
@@ -814,6 +821,7 @@ Vm *vm_free(Vm *vm) {
         http_call_free(vm->signal);
         http_call_free(vm->vmm_call);
         guest_link_free(vm->link);
+        key_server_free(vm->keys);
         vmm_output_free(vm->output);
         sd_event_source_disable_unref(vm->process_source);
         sd_event_source_disable_unref(vm->deadline);

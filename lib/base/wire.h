@@ -19,7 +19,8 @@
  *      init accepts peers with the host's CID only.
  * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL
  *      to the workload, reports it as any other end, and powers off.
- * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, volume keys.
+ * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, one request a connection: GET /v1/volume/key?device=/dev/vdc gives
+ *      {"data":{"data":{"key":"<base64>"}}}, once for each encrypted volume of the VM; anything else a status of 400 or above.
  *
  * What this keeps out is every process of the guest that is not as mighty as init. The guest's root is: it has the kernel, can take init's
  * descriptors from it, and so can say of its own guest what it likes. What it says is bounded and checked, and concerns that guest alone.
@@ -37,6 +38,7 @@ enum {
 
         WIRE_STATUS_LINE_MAX = 4096,
         WIRE_MESSAGE_MAX = 1024,        /* of "message", before escaping */
+        WIRE_KEY_BYTES_MAX = 512,       /* of a volume's key, before base64 */
         WIRE_HTTP_HEAD_MAX = 8192,
         WIRE_HTTP_BODY_MAX = 65536,
 };

@@ -19,6 +19,7 @@ typedef struct PassThrough {
 
 /* Of a volume, bytes. */
 #define VOLUME_SIZE_MIN MIB(16)
+#define VOLUME_SIZE_MIN_ENCRYPTED MIB(32)
 #define VOLUME_SIZE_MAX GIB(16384)
 
 /* One line of Volume=. */
@@ -28,6 +29,7 @@ typedef struct VolumeUse {
         char *options;                  /* of the mount, "noatime,nodev"; NULL: none */
         uint64_t size;                  /* bytes, whole MiB: makes the volume where it is missing; 0: it must be there */
         bool read_only;
+        bool encrypted;                 /* LUKS2; so must the volume be */
 } VolumeUse;
 
 typedef struct Definition {

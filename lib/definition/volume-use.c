@@ -68,6 +68,10 @@ static int parse_option(const char *option, VolumeUse *u, bool *mode_given, cons
                 u->read_only = option[1] == 'o';
                 return 0;
         }
+        if (streq(option, "encrypted")) {
+                u->encrypted = true;
+                return 0;
+        }
         for (size_t i = 0; i < ELEMENTSOF(mount_options); i++)
                 if (streq(option, mount_options[i])) {
                         _cleanup_free_ char *old = u->options;
@@ -75,7 +79,7 @@ static int parse_option(const char *option, VolumeUse *u, bool *mode_given, cons
                         u->options = strjoin(old ?: "", old ? "," : "", option);
                         return u->options ? 0 : -ENOMEM;
                 }
-        return wrong(ret_reason, "known options are ro, rw, size=, noatime, nosuid, nodev and noexec");
+        return wrong(ret_reason, "known options are ro, rw, size=, encrypted, noatime, nosuid, nodev and noexec");
 }
 
 int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason) {
@@ -107,6 +111,8 @@ int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason) 
                 if (r < 0)
                         return r;
         }
+        if (u.encrypted && u.size > 0 && u.size < VOLUME_SIZE_MIN_ENCRYPTED)
+                return wrong(ret_reason, "an encrypted volume needs 32M at least, for its header takes 16M");
         if (u.read_only && u.size > 0)
                 return wrong(ret_reason, "a volume that is mounted read-only is not made by its VM: leave out size=");
         *ret = u;

@@ -16,6 +16,7 @@ enum {
         CONFIG_BYTES_MAX = 64 * 1024,
         ID_LENGTH_MAX = 64,
         IMAGE_LENGTH_MAX = 4096,
+        VOLUMES_MAX = 16,
 };
 
 KilnConfig *kiln_config_free(KilnConfig *c) {
@@ -36,6 +37,11 @@ KilnConfig *kiln_config_free(KilnConfig *c) {
         free(c->vmm_log_fifo_path);
         free(c->vmm_metrics_fifo_path);
         free(c->cpu_kind);
+        for (size_t i = 0; i < c->n_volumes; i++) {
+                free(c->volumes[i].device);
+                free(c->volumes[i].key_path);
+        }
+        free(c->volumes);
         free(c);
         return NULL;
 }
@@ -110,6 +116,17 @@ static int read_resources(const JsonField *f, json_t *v, void *target, char *err
         return json_read_object(v, fields, 0, target, error);
 }
 
+static int read_volumes(const JsonField *f, json_t *v, void *target, char *error) {
+        static const JsonField fields[] = {
+                { "device", json_read_string, offsetof(KilnVolume, device), JSON_MANDATORY },
+                { "key_path", json_read_string, offsetof(KilnVolume, key_path), JSON_MANDATORY },
+                {},
+        };
+        KilnConfig *c = target;
+
+        return json_read_array(v, fields, VOLUMES_MAX, sizeof(KilnVolume), (void **) &c->volumes, &c->n_volumes, error);
+}
+
 /* JSON's integers end at INT64_MAX here, which is as good as for ever. */
 static int read_timeout(const JsonField *f, json_t *v, void *target, char *error) {
         uint64_t *t = target;
@@ -147,6 +164,7 @@ static const JsonField config_fields[] = {
         FIELD(stop_signal, uint, 0),
         { "stop_timeout_usec", read_timeout, offsetof(KilnConfig, stop_timeout_usec), 0 },
         { "resources", read_resources, 0, 0 },
+        { "volumes", read_volumes, 0, 0 },
         {},
 };
 #undef FIELD
@@ -208,6 +226,10 @@ static int config_check(const KilnConfig *c, char *error) {
                 return json_field_error(error, "the path of a FIFO is empty");
         if (wrong)
                 return json_field_error(error, "vsock port %u is none, or stands for two purposes", *wrong);
+        for (size_t i = 0; i < c->n_volumes; i++)
+                if (!c->volumes[i].device || !startswith(c->volumes[i].device, "/dev/") || !text_is_printable(c->volumes[i].device) ||
+                    isempty(c->volumes[i].key_path) || strlen(c->volumes[i].key_path) >= PATH_MAX)
+                        return json_field_error(error, "\"volumes\": entry %zu is not a device with the path of its key", i);
         if (!log_level_to_string(c->log_level))
                 return json_field_error(error, "\"log\": %d is no log level", c->log_level);
         if (c->stop_signal < 1 || c->stop_signal > 64)
@@ -288,6 +310,18 @@ int kiln_config_format(const KilnConfig *c, char **ret, char *error) {
                       "cpu_kind", c->cpu_kind));
         if (r < 0)
                 return -ENOMEM;
+        if (c->n_volumes > 0) {
+                json_t *volumes = json_array();
+
+                for (size_t i = 0; i < c->n_volumes; i++)
+                        if (json_array_append_new(volumes, json_pack("{s:s,s:s}", "device", c->volumes[i].device,
+                                                                   "key_path", c->volumes[i].key_path)) < 0) {
+                                json_decref(volumes);
+                                return -ENOMEM;
+                        }
+                if (json_object_set_new(j, "volumes", volumes) < 0)
+                        return -ENOMEM;
+        }
         s = json_format(j);
         if (!s)
                 return -ENOMEM;

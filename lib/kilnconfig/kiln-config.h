@@ -5,6 +5,12 @@
 #include "base/macros.h"
 #include "json/json.h"
 
+/* An encrypted volume. */
+typedef struct KilnVolume {
+        char *device;                   /* as the guest asks for it, "/dev/vdc" */
+        char *key_path;                 /* kiln reads it once and removes it */
+} KilnVolume;
+
 typedef struct KilnConfig {
         char *jail_id;                  /* the version's ULID as the jailer's and the VMM's --id */
         char *name;                     /* of the VM */
@@ -32,6 +38,9 @@ typedef struct KilnConfig {
 
         unsigned cpu_count, memory_mb;  /* resources{…}, for people; 0: not known */
         char *cpu_kind;
+
+        KilnVolume *volumes;
+        size_t n_volumes;
 } KilnConfig;
 
 /* One with the defaults above, and JAIL_*'s names for what has no default in kiln.json. jail_id, name, image, version and vmm

@@ -82,6 +82,18 @@ char *layout_version_root(const char *ulid) {
         return strf("%s" LAYOUT_VMS_DIR "/kiln/%s/root", layout_root(), ulid);
 }
 
+char *layout_vm_keys(const char *vm) {
+        return strf("%s" LAYOUT_RUN_DIR "/keys/%s", layout_root(), vm);
+}
+
+char *layout_guest_volume(size_t index) {
+        return strf("/dev/vd%c", (char) ('c' + index));
+}
+
+char *layout_volume_credential(const char *volume) {
+        return strjoin("inferno.volume.", volume);
+}
+
 char *layout_volume_lock(const char *volume) {
         return strf("%s" LAYOUT_RUN_DIR "/lock/volumes/%s.lock", layout_root(), volume);
 }

@@ -29,6 +29,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
 #define LAYOUT_LOCK_DIR LAYOUT_RUN_DIR "/lock"                  /* NAME.lock, of a VM */
 #define LAYOUT_NET_LOCK LAYOUT_LOCK_DIR "/.net.lock"            /* held while nftables and the list of active VMs change together */
+#define LAYOUT_CREDENTIALS_DIR "/etc/credstore.encrypted"       /* systemd's */
 #define LAYOUT_LIBEXEC_DIR "/usr/libexec/inferno"
 #define LAYOUT_KERNEL "/usr/lib/inferno/vmlinux"                /* default of Kernel= */
 #define LAYOUT_INIT "/usr/lib/inferno/init"                     /* the guest's PID 1 */
@@ -42,6 +43,7 @@ char *layout_vm_current(const char *vm);                /* …/current -> ../kil
 char *layout_vm_upper(const char *vm);                  /* …/upper.ext4, of Root=persistent */
 char *layout_vm_initramfs(const char *vm);              /* …/initramfs -> ../../initramfs/<sha256>.cpio */
 char *layout_vm_env(const char *vm);                    /* /run/inferno/<vm>.env */
+char *layout_vm_keys(const char *vm);                   /* /run/inferno/keys/<vm>: of its encrypted volumes, until kiln has read them */
 char *layout_vm_lock(const char *vm);                   /* /run/inferno/lock/<vm>.lock */
 
 /* Of one version. */
@@ -49,6 +51,8 @@ char *layout_version_dir(const char *ulid);             /* /var/lib/inferno/vms/
 char *layout_version_root(const char *ulid);            /* …/root */
 
 /* Of one volume. */
+char *layout_guest_volume(size_t index);                /* /dev/vdc for 0: the order of the definition */
+char *layout_volume_credential(const char *volume);     /* inferno.volume.<volume>: systemd's name of the key */
 char *layout_volume_lock(const char *volume);           /* /run/inferno/lock/volumes/<volume>.lock */
 
 /* Names inside a jail (below <version>/root), as kiln and the VMM see them with a "/" before. */
@@ -61,6 +65,7 @@ char *layout_volume_lock(const char *volume);           /* /run/inferno/lock/vol
 #define JAIL_ROOTFS "rootfs"                    /* read-only image, /dev/vda */
 #define JAIL_UPPER "upper"                      /* writable layer, ext4, /dev/vdb */
 #define JAIL_VOLUMES "volumes"                  /* a directory: <volume>, /dev/vdc and so on */
+#define JAIL_KEYS "run/keys"                    /* layout_vm_keys(), of a VM with encrypted volumes */
 #define JAIL_API_SOCKET "firecracker.sock"
 #define JAIL_VSOCK "v.sock"                     /* and v.sock_<port> for what the guest connects to */
 #define JAIL_EXIT_STATUS "exit_status.json"

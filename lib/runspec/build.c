@@ -174,7 +174,7 @@ static int build_mounts(const Definition *d, const ImageConfig *image, RunSpec *
                 RunVolume *v = s->volumes + s->n_volumes++;
 
                 *v = (RunVolume) {
-                        .device = strf("/dev/vd%c", (char) ('c' + i)), .name = strdup(use->name), .mount_point = strdup(use->mount_point),
+                        .device = layout_guest_volume(i), .name = strdup(use->name), .mount_point = strdup(use->mount_point),
                         .fs_type = strdup("ext4"), .options = use->options ? strdup(use->options) : NULL, .read_only = use->read_only,
                 };
                 if (!v->device || !v->name || !v->mount_point || !v->fs_type || (use->options && !v->options))

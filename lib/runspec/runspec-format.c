@@ -48,10 +48,13 @@ static json_t *volumes_to_json(const RunSpec *s) {
 
         for (size_t i = 0; i < s->n_volumes; i++) {
                 const RunVolume *v = s->volumes + i;
+                json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s*,s:b}", "device", v->device, "name", v->name, "mount_point", v->mount_point,
+                                      "fs_type", v->fs_type, "options", v->options, "read_only", (int) v->read_only);
 
-                if (json_array_append_new(a, json_pack("{s:s,s:s,s:s,s:s,s:s*,s:b}", "device", v->device, "name", v->name,
-                                                     "mount_point", v->mount_point, "fs_type", v->fs_type, "options", v->options,
-                                                     "read_only", (int) v->read_only)) < 0)
+                if (json_array_append_new(a, o) < 0)
+                        return NULL;
+                if (v->luks_uuid && json_object_set_new(o, "encrypted", json_pack("{s:s,s:s,s:I}", "uuid", v->luks_uuid, "cipher", v->luks_cipher,
+                                                                                "key_size", (json_int_t) v->luks_key_bytes)) < 0)
                         return NULL;
         }
         return TAKE_PTR(a);

@@ -52,6 +52,8 @@ RunSpec *run_spec_free(RunSpec *s) {
                 free(v->mount_point);
                 free(v->fs_type);
                 free(v->options);
+                free(v->luks_uuid);
+                free(v->luks_cipher);
         }
         free(s->volumes);
         run_mount_done(&s->root);
@@ -133,6 +135,18 @@ static int read_upper(const JsonField *f, json_t *v, void *target, char *error) 
         return json_read_object(v, fields, 0, target, error);
 }
 
+/* Its target is the RunVolume. */
+static int read_encrypted(const JsonField *f, json_t *v, void *target, char *error) {
+        static const JsonField fields[] = {
+                { "uuid", json_read_string, offsetof(RunVolume, luks_uuid), JSON_MANDATORY },
+                { "cipher", json_read_string, offsetof(RunVolume, luks_cipher), JSON_MANDATORY },
+                { "key_size", json_read_uint, offsetof(RunVolume, luks_key_bytes), JSON_MANDATORY },
+                {},
+        };
+
+        return json_read_object(v, fields, 0, target, error);
+}
+
 static int read_volumes(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
                 { "device", json_read_string, offsetof(RunVolume, device), JSON_MANDATORY },
@@ -141,6 +155,7 @@ static int read_volumes(const JsonField *f, json_t *v, void *target, char *error
                 { "fs_type", json_read_string, offsetof(RunVolume, fs_type), JSON_MANDATORY },
                 { "options", json_read_string, offsetof(RunVolume, options), 0 },
                 { "read_only", json_read_bool, offsetof(RunVolume, read_only), 0 },
+                { "encrypted", read_encrypted, 0, 0 },
                 {},
         };
         RunSpec *s = target;
@@ -242,7 +257,9 @@ static bool mount_is_valid(const RunMount *m) {
 
 static bool volume_is_valid(const RunVolume *v) {
         return v->device && startswith(v->device, "/dev/") && path_is_valid(v->device) && v->name && vm_name_is_valid(v->name) &&
-               path_is_valid(v->mount_point) && v->mount_point[1] && !isempty(v->fs_type);
+               path_is_valid(v->mount_point) && v->mount_point[1] && !isempty(v->fs_type) &&
+               (!v->luks_uuid || (strlen(v->luks_uuid) == 36 && !isempty(v->luks_cipher) && !strstr(v->luks_cipher, "null") &&
+                                  v->luks_key_bytes >= 32));
 }
 
 int run_spec_check(const RunSpec *s, char *error) {

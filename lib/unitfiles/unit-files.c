@@ -69,6 +69,23 @@ static void add_unit_section(StrBuf *b, const Definition *d) {
         add_pass_through(b, d, "Unit");
 }
 
+/* Keys are systemd's to decrypt. Whoever brings them in another way gives a LoadCredential= of the same name in [Service], which comes later and
+ * wins. From there inferno-volume hands them to kiln alone. */
+static void add_keys(StrBuf *b, const Definition *d) {
+        bool any = false;
+
+        for (size_t i = 0; i < d->n_volumes; i++) {
+                const char *name = d->volumes[i].name;
+
+                if (!d->volumes[i].encrypted)
+                        continue;
+                strbuf_addf(b, "LoadCredentialEncrypted=inferno.volume.%s\n", name);
+                any = true;
+        }
+        if (any)
+                strbuf_adds(b, "BindPaths=-" LAYOUT_RUN_DIR "/keys/%i:" LAYOUT_VMS_DIR "/%i/current/root/" JAIL_KEYS "\n");
+}
+
 static void add_dropin(StrBuf *b, const Definition *d, const SiteConfig *site, const char *slice) {
         add_unit_section(b, d);
         /* "%i" has no escapes, so it stands for names only that need none. */
@@ -89,6 +106,7 @@ static void add_dropin(StrBuf *b, const Definition *d, const SiteConfig *site, c
                                "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-volume attach -- %i\n"
                                "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-initramfs build -- %i\n"
                                "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-chroot prepare -- %i\n");
+        add_keys(b, d);
         if (!streq(site->jailer, LAYOUT_JAILER))
                 strbuf_addf(b, "ExecStart=\n"
                                "ExecStart=%s --id ${INFERNO_ID} --exec-file " LAYOUT_KILN " --uid ${INFERNO_UID} --gid ${INFERNO_GID} "

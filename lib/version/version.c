@@ -176,10 +176,14 @@ static int build_root(const VersionSpec *spec, int root_fd, char **ret_error) {
         return 0;
 }
 
-/* Where systemd binds its sockets: {directory, name}. */
-static const char *const bind_targets[][2] = {
-        { "run/systemd", "notify" },
-        { "run/systemd/journal", "socket" },
+/* Where systemd binds its sockets, and the directory with a VM's keys. */
+static const struct {
+        const char *parent, *name;
+        bool directory;
+} bind_targets[] = {
+        { "run/systemd", "notify", false },
+        { "run/systemd/journal", "socket", false },
+        { "run", "keys", true },
 };
 
 /* They are part of the version, so that systemd has nothing to make where nothing can be made: on a disk that is full, helpers say so. */
@@ -188,13 +192,18 @@ static int make_bind_targets(int root_fd) {
                 _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
                 int r;
 
-                r = mkdir_parents_at(root_fd, bind_targets[i][0], 0755);
+                r = mkdir_parents_at(root_fd, bind_targets[i].parent, 0755);
                 if (r < 0)
                         return r;
-                dir_fd = open_beneath(root_fd, bind_targets[i][0], O_RDONLY | O_DIRECTORY, 0);
+                dir_fd = open_beneath(root_fd, bind_targets[i].parent, O_RDONLY | O_DIRECTORY, 0);
                 if (dir_fd < 0)
                         return dir_fd;
-                fd = openat(dir_fd, bind_targets[i][1], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+                if (bind_targets[i].directory) {
+                        if (mkdirat(dir_fd, bind_targets[i].name, 0755) < 0)
+                                return negative_errno();
+                        continue;
+                }
+                fd = openat(dir_fd, bind_targets[i].name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
                 if (fd < 0)
                         return negative_errno();
         }
@@ -406,12 +415,12 @@ int version_running(const char *ulid, pid_t *ret_pid) {
  * helper is in that namespace; by hand there are none. */
 static void detach_binds(int root_fd) {
         for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
-                _cleanup_close_ int fd = open_beneath(root_fd, bind_targets[i][0], O_PATH | O_DIRECTORY, 0);
+                _cleanup_close_ int fd = open_beneath(root_fd, bind_targets[i].parent, O_PATH | O_DIRECTORY, 0);
                 char path[64];
 
                 if (fd < 0)
                         continue;
-                snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", fd, bind_targets[i][1]);
+                snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", fd, bind_targets[i].name);
                 (void) umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH);
         }
 }
@@ -504,11 +513,13 @@ int version_remove_bind_targets(const char *instance) {
                 return root_fd == -ENOENT || root_fd == -ENAMETOOLONG ? 0 : root_fd;
         detach_binds(root_fd);
         for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
-                _cleanup_close_ int fd = open_beneath(root_fd, bind_targets[i][0], O_RDONLY | O_DIRECTORY, 0);
+                _cleanup_close_ int fd = open_beneath(root_fd, bind_targets[i].parent, O_RDONLY | O_DIRECTORY, 0);
                 struct stat st;
 
-                if (fd >= 0 && fstatat(fd, bind_targets[i][1], &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-                    unlinkat(fd, bind_targets[i][1], 0) < 0)
+                if (fd >= 0 && bind_targets[i].directory)
+                        (void) unlinkat(fd, bind_targets[i].name, AT_REMOVEDIR);
+                else if (fd >= 0 && fstatat(fd, bind_targets[i].name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+                    unlinkat(fd, bind_targets[i].name, 0) < 0)
                         return negative_errno();
         }
         for (size_t i = 0; i < ELEMENTSOF(below); i++) {

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/fd.h"
 #include "base/parse.h"
 #include "test.h"
@@ -203,8 +204,30 @@ static void test_open_while_others_rename(void **state) {
         assert_ok(remove_tree_at(AT_FDCWD, dir));
 }
 
+static void test_base64(void **state) {
+        static const struct {
+                const char *plain, *text;
+        } cases[] = { { "", "" }, { "f", "Zg==" }, { "fo", "Zm8=" }, { "foo", "Zm9v" }, { "foob", "Zm9vYg==" }, { "\xff\xfe\xfd", "//79" } };
+        static const char *const wrong[] = { "Zg=", "Zg", "Z===", "====", "Zg==Zg==", "Zh==", "Zm9=", "Zm9 ", "Z-_v", "Zm\0v" };
+        char text[16], plain[16];
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                size_t n = strlen(cases[i].plain), m = strlen(cases[i].text);
+
+                assert_int_equal(BASE64_SIZE(n), m);
+                base64_encode(cases[i].plain, n, text);
+                assert_memory_equal(text, cases[i].text, m);
+                assert_int_equal(base64_decode(cases[i].text, m, plain, sizeof(plain)), n);
+                assert_memory_equal(plain, cases[i].plain, n);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(wrong); i++)
+                assert_error(base64_decode(wrong[i], i == ELEMENTSOF(wrong) - 1 ? 4 : strlen(wrong[i]), plain, sizeof(plain)), EINVAL);
+        assert_error(base64_decode("Zm9v", 4, plain, 2), ENOBUFS);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_base64),
                 cmocka_unit_test(test_parse_numbers),
                 cmocka_unit_test(test_parse_sizes),
                 cmocka_unit_test(test_parse_spans),

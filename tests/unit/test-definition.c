@@ -235,7 +235,7 @@ static void test_volumes(void **state) {
         WRONG("data:/a//b", WRONG_PLACE);
         WRONG("data:/a/", WRONG_PLACE);
         WRONG("data:/proc/x", "/proc, /sys, /dev and /inferno are no places for a volume");
-#define WRONG_OPTION "known options are ro, rw, size=, noatime, nosuid, nodev and noexec"
+#define WRONG_OPTION "known options are ro, rw, size=, encrypted, noatime, nosuid, nodev and noexec"
         WRONG("data:/a:suid", WRONG_OPTION);
         WRONG("data:/a:", WRONG_OPTION);
         WRONG("data:/a:ro,,noatime", WRONG_OPTION);

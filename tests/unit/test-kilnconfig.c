@@ -53,10 +53,16 @@ static void test_round_trip(void **state) {
         c->stop_timeout_usec = UINT64_MAX;
         c->cpu_count = 2;
         c->memory_mb = 256;
+        c->volumes = calloc(1, sizeof(KilnVolume));
+        c->volumes[0] = (KilnVolume) { strdup("/dev/vdc"), strdup("/run/keys/data") };
+        c->n_volumes = 1;
 
         assert_ok(kiln_config_format(c, &a, error));
         assert_ok(parse(a, &d, error));
         assert_string_equal(d->address, "172.16.0.2");
+        assert_int_equal(d->n_volumes, 1);
+        assert_string_equal(d->volumes[0].device, "/dev/vdc");
+        assert_string_equal(d->volumes[0].key_path, "/run/keys/data");
         assert_string_equal(d->firecracker_vsock_uds_path, "v.sock");
         assert_string_equal(d->vmm_log_fifo_path, "vmm.log.fifo");
         assert_string_equal(d->vmm_metrics_fifo_path, "vmm.metrics.fifo");
@@ -84,6 +90,7 @@ static void test_refused(void **state) {
                 { "{" LEAST ",\"vsock_key_port\":0}", "vsock port 0 is none, or stands for two purposes" },
                 { "{" LEAST ",\"log\":{\"level\":\"loud\"}}", "\"log\": \"level\": \"loud\" is no log level" },
                 { "{" LEAST ",\"log\":{\"lvl\":1}}", "\"log\": unknown key \"lvl\"" },
+                { "{" LEAST ",\"volumes\":[{\"device\":\"vdc\",\"key_path\":\"/k\"}]}", "\"volumes\": entry 0 is not a device with the path of its key" },
                 { "{" LEAST ",\"resources\":3}", "\"resources\": not an object" },
                 { "{" LEAST ",\"address\":\"\\n\"}", "\"address\": empty, too long, or with control characters" },
                 { "{" LEAST ",\"vmm_log_fifo_path\":\"\"}", "the path of a FIFO is empty" },

@@ -106,7 +106,7 @@ static void test_interrupted(void **state) {
         assert_error(store_volume_get(store, "data", &v), ENOENT);
 
         assert_ok(store_volume_add(store, "data", "file", MIB(32), ""));
-        assert_refused(volume_attach_all(store, &d, &error), ENOENT, "inferno-volume create data");
+        assert_refused(volume_attach_all(store, &d, 5000, &error), ENOENT, "inferno-volume create data");
         assert_refused(volume_resize(store, "data", MIB(64), &error), ENOENT, "interrupted");
         create("data");
         assert_ok(store_volume_get(store, "data", &v));
@@ -174,25 +174,25 @@ static void test_attach(void **state) {
         assert_ok(mkdir_parent_of_at(AT_FDCWD, mark, 0755));
         assert_ok(symlink("0123", mark));
 
-        assert_ok(volume_attach_all(store, &a, &error));
-        assert_ok(volume_attach_all(store, &a, &error));        /* it has it */
-        assert_refused(volume_attach_all(store, &b, &error), EBUSY, "attached to VM 'a', which writes");
-        assert_refused(volume_attach_all(store, &rb, &error), EBUSY, "attached to VM 'a', which writes");
+        assert_ok(volume_attach_all(store, &a, 5000, &error));
+        assert_ok(volume_attach_all(store, &a, 5000, &error));        /* it has it */
+        assert_refused(volume_attach_all(store, &b, 5000, &error), EBUSY, "attached to VM 'a', which writes");
+        assert_refused(volume_attach_all(store, &rb, 5000, &error), EBUSY, "attached to VM 'a', which writes");
         assert_refused(volume_remove(store, "data", &error), EBUSY, "attached");
         assert_refused(volume_resize(store, "data", MIB(32), &error), EBUSY, "attached to VM 'a'");
         assert_refused(volume_snapshot(store, "data", "s", &error), EBUSY, "attached to VM 'a'");
         assert_refused(volume_restore(store, "data", "s", &error), EBUSY, "attached to VM 'a'");
 
         /* Many may read it, and then none write. */
-        assert_ok(volume_attach_all(store, &ra, &error));
-        assert_ok(volume_attach_all(store, &rb, &error));
-        assert_refused(volume_attach_all(store, &b, &error), EBUSY, "attached to VM 'a', which reads");
+        assert_ok(volume_attach_all(store, &ra, 5000, &error));
+        assert_ok(volume_attach_all(store, &rb, 5000, &error));
+        assert_refused(volume_attach_all(store, &b, 5000, &error), EBUSY, "attached to VM 'a', which reads");
         assert_ok(volume_detach_all(store, "b", &error));
-        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(volume_attach_all(store, &a, 5000, &error));
 
         /* Its unit has gone, nobody has cleaned up. */
         assert_ok(unlink(mark));
-        assert_ok(volume_attach_all(store, &b, &error));
+        assert_ok(volume_attach_all(store, &b, 5000, &error));
         assert_ok(volume_detach_all(store, "b", &error));
         assert_ok(volume_detach_all(store, "b", &error));
         assert_ok(volume_remove(store, "data", &error));
@@ -203,18 +203,18 @@ static void test_files(void **state) {
         Definition a = definition("a", &use);
         _cleanup_free_ char *path = path_of(FILE_OF_DATA);
 
-        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(volume_attach_all(store, &a, 5000, &error));
         assert_ok(truncate(path, MIB(16) - 1));
-        assert_refused(volume_attach_all(store, &a, &error), EUCLEAN, "was cut");
+        assert_refused(volume_attach_all(store, &a, 5000, &error), EUCLEAN, "was cut");
         assert_ok(truncate(path, MIB(18)));
-        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(volume_attach_all(store, &a, 5000, &error));
         assert_ok(unlink(path));
-        assert_refused(volume_attach_all(store, &a, &error), ENOENT, "is missing");
+        assert_refused(volume_attach_all(store, &a, 5000, &error), ENOENT, "is missing");
         assert_ok(mkdir(path, 0755));
-        assert_refused(volume_attach_all(store, &a, &error), EUCLEAN, "no regular file");
+        assert_refused(volume_attach_all(store, &a, 5000, &error), EUCLEAN, "no regular file");
         assert_ok(rmdir(path));
         assert_ok(symlink("/etc/passwd", path));
-        assert_refused(volume_attach_all(store, &a, &error), ELOOP, "Cannot open");
+        assert_refused(volume_attach_all(store, &a, 5000, &error), ELOOP, "Cannot open");
 }
 
 static void test_link(void **state) {
@@ -226,7 +226,7 @@ static void test_link(void **state) {
 
         assert_ok(mkdir_parents_at(AT_FDCWD, jail, 0755));
         root_fd = open(jail, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        assert_ok(volume_attach_all(store, &a, &error));
+        assert_ok(volume_attach_all(store, &a, 5000, &error));
         assert_refused(volume_link_all(store, &b, 5001, root_fd, &error), ENOENT, "inferno-volume attach b");
         assert_ok(remove_tree_at(root_fd, JAIL_VOLUMES));
         assert_ok(volume_link_all(store, &a, 5000, root_fd, &error));
@@ -243,11 +243,55 @@ static void test_link(void **state) {
         use.size = 0;
         use.read_only = true;
         assert_ok(remove_tree_at(root_fd, JAIL_VOLUMES));
-        assert_ok(volume_attach_all(store, &b, &error));
+        assert_ok(volume_attach_all(store, &b, 5000, &error));
         assert_ok(volume_link_all(store, &b, 5001, root_fd, &error));
         assert_ok(stat(in_jail, &st));
         assert_int_equal(st.st_uid, 0);
         assert_int_equal(st.st_mode & 07777, 0444);
+}
+
+static void test_encrypted(void **state) {
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *one = path_of("/one"), *two = path_of("/two"), *header = path_of("/header");
+        VolumeUse use = { .name = (char *) "data", .mount_point = (char *) "/data" };
+        const VolumeSpec spec = { .name = "data", .size = MIB(32), .encrypted = true, .key_file = one };
+        _cleanup_store_volume_ StoreVolume v = {};
+        Definition a = definition("a", &use);
+        struct stat st;
+
+        put("/two", "another");
+        assert_refused(volume_create(store, &spec, &error), ENOENT, "Cannot read the key");
+        put("/one", "");
+        assert_refused(volume_create(store, &spec, &error), EBADMSG, "1 to 512 bytes");
+        put("/one", "the first");
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "data", .size = MIB(31), .encrypted = true, .key_file = one }, &error), EINVAL, "32M");
+        assert_ok(volume_create(store, &spec, &error));
+        assert_ok(store_volume_get(store, "data", &v));
+        assert_int_equal(strlen(v.luks_uuid), 36);
+        assert_string_equal(v.luks_cipher, "aes-xts-plain64");
+        assert_int_equal(v.luks_key_bytes, 64);
+
+        assert_refused(volume_attach_all(store, &a, 5000, &error), EINVAL, "is encrypted, but Volume= of VM 'a' has it without");
+        use.encrypted = true;
+        assert_refused(volume_attach_all(store, &a, 5000, &error), ENOENT, "no key for the encrypted volume 'data' of VM 'a'");
+        assert_ok(volume_detach_all(store, "a", &error));
+
+        /* The old key opens it until it is replaced, and restoring does not bring it back. */
+        assert_ok(volume_snapshot(store, "data", "s", &error));
+        assert_refused(volume_change_key(store, "data", two, one, false, &error), EKEYREJECTED, "does not open");
+        assert_ok(volume_change_key(store, "data", one, two, true, &error));
+        assert_refused(volume_change_key(store, "data", one, two, true, &error), EKEYREJECTED, "does not open");
+        assert_ok(volume_restore(store, "data", "s", &error));
+        assert_refused(volume_change_key(store, "data", one, two, true, &error), EKEYREJECTED, "does not open");
+        assert_ok(volume_change_key(store, "data", two, one, false, &error));
+        assert_ok(volume_change_key(store, "data", one, two, false, &error));
+
+        assert_ok(volume_backup_header(store, "data", header, &error));
+        assert_ok(stat(header, &st));
+        assert_int_equal(st.st_size, MIB(16));
+        assert_true(volume_backup_header(store, "data", header, &error) < 0);
+        assert_int_equal(truncate(path, 0), 0);
+        assert_int_equal(truncate(path, MIB(32)), 0);
+        assert_refused(volume_change_key(store, "data", one, two, false, &error), EUCLEAN, "no LUKS2 header");
 }
 
 int main(void) {
@@ -259,6 +303,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_attach, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_files, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_link, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_encrypted, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Making, changing and attaching: apart from what every start and stop of a VM links, for the sake of what LUKS wants. */
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/copy.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/sentence.h"
+#include "base/str.h"
+#include "layout/layout.h"
+#include "version/ext4.h"
+#include "version/version.h"
+#include "volume/key.h"
+#include "volume/luks.h"
+#include "volume/volume-internal.h"
+
+#define BACKEND_FILE "file"
+
+/* The same where no VM has it. Under the lock, so that none gets it. */
+static int get_detached(Store *s, const char *name, StoreVolume *ret, char **ret_error) {
+        StoreAttachment *holders;
+        size_t n;
+        int r;
+
+        r = volume_get(s, name, ret, ret_error);
+        if (r < 0)
+                return r;
+        r = store_volume_attachments(s, name, NULL, &holders, &n);
+        if (r < 0)
+                return volume_fail_store(s, r, ret_error);
+        if (n > 0)
+                r = sentence(ret_error, -EBUSY, "Volume '%s' is attached to VM '%s': stop that first.", name, holders[0].vm);
+        store_attachments_free(holders, n);
+        return r;
+}
+
+/* --- making and removing --- */
+
+/* As much as libcryptsetup says of the header, into the row. */
+static int encrypt(Store *s, const char *path, const VolumeSpec *spec, char **ret_error) {
+        _cleanup_(volume_key_freep) VolumeKey *key = NULL;
+        char uuid[LUKS_UUID_SIZE];
+        int r;
+
+        r = spec->key_file ? volume_key_read(spec->key_file, &key, ret_error) : volume_key_new_random(&key);
+        if (r >= 0)
+                r = luks_format(path, key->bytes, key->size, uuid, ret_error);
+        if (r >= 0 && !spec->key_file)
+                r = volume_key_store(spec->name, key, ret_error);
+        if (r < 0)
+                return r;
+        r = store_volume_set_luks(s, spec->name, uuid, LUKS_CIPHER, LUKS_KEY_BYTES);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+static int fill(Store *s, int dir_fd, const char *temporary, const VolumeSpec *spec, char **ret_error) {
+        _cleanup_free_ char *path = strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), temporary);
+        _cleanup_close_ int fd = -EBADF;
+        struct stat st;
+        const char *mkfs = ext4_find_mkfs(&st);
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        if (!mkfs && !spec->encrypted)
+                return sentence(ret_error, -ENOPKG, "No mkfs.ext4 is there to make volume '%s' with: install e2fsprogs.", spec->name);
+        if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
+                return negative_errno();
+        fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 || ftruncate(fd, (off_t) spec->size) < 0)
+                return negative_errno();
+        r = spec->encrypted ? encrypt(s, path, spec, ret_error) : ext4_make(mkfs, path, EXT4_VOLUME, ret_error);
+        return r < 0 ? r : fsync(fd) < 0 ? negative_errno() : 0;
+}
+
+/* Gives the finished file its name. */
+static int publish(int dir_fd, const char *temporary, const char *name, bool replace) {
+        if (renameat2(dir_fd, temporary, dir_fd, name, replace ? 0 : RENAME_NOREPLACE) < 0 || fsync(dir_fd) < 0)
+                return negative_errno();
+        return 0;
+}
+
+static int create(Store *s, int dir_fd, const VolumeSpec *spec, char **ret_error) {
+        _cleanup_free_ char *name = volume_file_name(spec->name, NULL), *temporary = strf(".new-%s", spec->name), *error = NULL;
+        int r;
+
+        if (!name || !temporary)
+                return -ENOMEM;
+        r = store_volume_add(s, spec->name, BACKEND_FILE, spec->size, spec->label ?: "");
+        if (r < 0)
+                return volume_fail_store(s, r, ret_error);
+        r = fill(s, dir_fd, temporary, spec, &error);
+        if (r >= 0)
+                r = publish(dir_fd, temporary, name, false);
+        if (r >= 0) {
+                r = store_volume_set_ready(s, spec->name);
+                return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+        }
+        (void) unlinkat(dir_fd, temporary, 0);
+        (void) store_volume_remove(s, spec->name);
+        if (r == -EEXIST)
+                return sentence(ret_error, r, "'%s" LAYOUT_VOLUMES_DIR "/%s' is there already, and belongs to no volume: move it away.",
+                                layout_root(), name);
+        if (error)
+                return sentence(ret_error, r, "%s", error);
+        return sentence_errno(ret_error, r, "Cannot make volume '%s' in '%s" LAYOUT_VOLUMES_DIR "'", spec->name, layout_root());
+}
+
+/* What a killed creation or removal has left: nobody has used it, or wants it any more. */
+static int remove_remains(Store *s, int dir_fd, const char *volume, char **ret_error) {
+        _cleanup_free_ char *name = volume_file_name(volume, NULL);
+        int r;
+
+        if (!name)
+                return -ENOMEM;
+        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
+                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), name);
+        if (fsync(dir_fd) < 0)
+                return negative_errno();
+        r = store_volume_remove(s, volume);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+int volume_create(Store *s, const VolumeSpec *spec, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF;
+        _cleanup_store_volume_ StoreVolume v = {};
+        int r;
+
+        if (spec->size < VOLUME_SIZE_MIN || spec->size > VOLUME_SIZE_MAX || spec->size % MIB(1) != 0)
+                return sentence(ret_error, -EINVAL, "The size of volume '%s' must be whole MiB, from 16M to 16T.", spec->name);
+        if (spec->encrypted && spec->size < VOLUME_SIZE_MIN_ENCRYPTED)
+                return sentence(ret_error, -EINVAL, "Volume '%s' must have 32M at least to be encrypted, for its header takes 16M.", spec->name);
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(spec->name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = store_volume_get(s, spec->name, &v);
+        if (r >= 0 && v.ready)
+                return sentence(ret_error, -EEXIST, "Volume '%s' exists already: see inferno-volume inspect %s.", spec->name, spec->name);
+        if (r < 0 && r != -ENOENT)
+                return volume_fail_store(s, r, ret_error);
+        if (r >= 0) {
+                r = remove_remains(s, dir_fd, spec->name, ret_error);
+                if (r < 0)
+                        return r;
+        }
+        return create(s, dir_fd, spec, ret_error);
+}
+
+int volume_remove(Store *s, const char *name, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF;
+        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_strv_ char **snapshots = NULL;
+        int r;
+
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = store_volume_get(s, name, &v);
+        if (r >= 0)
+                r = store_snapshot_list(s, name, &snapshots);
+        if (r < 0)
+                return volume_fail_store(s, r, ret_error);
+        if (strv_length(snapshots) > 0)
+                return sentence(ret_error, -ENOTEMPTY, "Volume '%s' has snapshots: remove them first, with inferno-volume rm %s@%s and so on.",
+                                name, name, snapshots[0]);
+        /* From here on it is not used, whether or not we come to the end. */
+        r = store_volume_withdraw(s, name);
+        r = r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, dir_fd, name, ret_error);
+        if (r >= 0 && v.luks_uuid) {
+                r = volume_key_remove(name);
+                if (r < 0)
+                        r = sentence_errno(ret_error, r, "Cannot remove the key of volume '%s'", name);
+        }
+        return r;
+}
+
+int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF;
+        _cleanup_store_volume_ StoreVolume v = {};
+        struct stat st;
+        int r;
+
+        if (size > VOLUME_SIZE_MAX || size % MIB(1) != 0)
+                return sentence(ret_error, -EINVAL, "The size of volume '%s' must be whole MiB, 16T at most.", name);
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = get_detached(s, name, &v, ret_error);
+        if (r < 0)
+                return r;
+        if (size < v.size)
+                return sentence(ret_error, -EINVAL, "Volume '%s' has %llu MiB and cannot shrink: its file system would lose its end.", name,
+                                (unsigned long long) (v.size / MIB(1)));
+        fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDWR, ret_error);
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0 || ((uint64_t) st.st_size < size && ftruncate(fd, (off_t) size) < 0) || fsync(fd) < 0)
+                return sentence_errno(ret_error, negative_errno(), "Cannot make the file of volume '%s' larger", name);
+        r = store_volume_set_size(s, name, size);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+/* --- keys --- */
+
+/* The present header, and then the new key where it is kept: between the two only the old one is there, and opens the volume. Only when the
+ * new one is safe is the old one taken away. */
+int volume_change_key(Store *s, const char *name, const char *old_key_file, const char *new_key_file, bool replace, char **ret_error) {
+        _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
+        _cleanup_(volume_key_freep) VolumeKey *old = NULL, *new = NULL;
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF;
+        _cleanup_store_volume_ StoreVolume v = {};
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = get_detached(s, name, &v, ret_error);
+        if (r < 0)
+                return r;
+        if (!v.luks_uuid)
+                return sentence(ret_error, -EINVAL, "Volume '%s' is not encrypted, so it has no keys.", name);
+        fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDONLY, ret_error);
+        if (fd < 0)
+                return fd;
+        r = old_key_file ? volume_key_read(old_key_file, &old, ret_error) : volume_key_load(name, &old, ret_error);
+        if (r >= 0)
+                r = new_key_file ? volume_key_read(new_key_file, &new, ret_error) : volume_key_new_random(&new);
+        if (r >= 0)
+                r = luks_add_key(path, old->bytes, old->size, new->bytes, new->size, ret_error);
+        if (r >= 0 && !new_key_file)
+                r = volume_key_store(name, new, ret_error);
+        if (r >= 0 && replace)
+                r = luks_remove_key(path, old->bytes, old->size, ret_error);
+        return r;
+}
+
+int volume_backup_header(Store *s, const char *name, const char *target, char **ret_error) {
+        _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
+        _cleanup_store_volume_ StoreVolume v = {};
+        int r;
+
+        if (!path)
+                return -ENOMEM;
+        r = volume_get(s, name, &v, ret_error);
+        if (r < 0)
+                return r;
+        if (!v.luks_uuid)
+                return sentence(ret_error, -EINVAL, "Volume '%s' is not encrypted, so it has no header to keep.", name);
+        return luks_backup_header(path, target, ret_error);
+}
+
+/* --- snapshots --- */
+
+static int copy_header(int src_fd, int dst_fd) {
+        _cleanup_free_ char *buf = malloc(LUKS_HEADER_BYTES);
+        ssize_t n;
+
+        if (!buf)
+                return -ENOMEM;
+        n = pread(src_fd, buf, LUKS_HEADER_BYTES, 0);
+        if (n != LUKS_HEADER_BYTES)
+                return n < 0 ? negative_errno() : -EIO;
+        return pwrite(dst_fd, buf, LUKS_HEADER_BYTES, 0) != LUKS_HEADER_BYTES ? -EIO : 0;
+}
+
+/* A durable copy under another name; header_fd, where there is one, has its LUKS2 header. */
+static int copy(int dir_fd, int src_fd, int header_fd, const char *volume, const char *name, char **ret_error) {
+        _cleanup_free_ char *temporary = strf(".new-%s", volume);
+        _cleanup_close_ int fd = -EBADF;
+        int r;
+
+        if (!temporary)
+                return -ENOMEM;
+        if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
+                return negative_errno();
+        fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        r = fd < 0 ? negative_errno() : clone_data(src_fd, fd);
+        if (r >= 0 && header_fd >= 0)
+                r = copy_header(header_fd, fd);
+        if (r >= 0 && fsync(fd) < 0)
+                r = negative_errno();
+        if (r >= 0)
+                r = publish(dir_fd, temporary, name, true);
+        if (r >= 0)
+                return 0;
+        (void) unlinkat(dir_fd, temporary, 0);
+        return sentence_errno(ret_error, r, "Cannot write '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), name);
+}
+
+int volume_snapshot(Store *s, const char *name, const char *snapshot, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF;
+        _cleanup_free_ char *target = volume_file_name(name, snapshot);
+        _cleanup_store_volume_ StoreVolume v = {};
+        uint64_t size;
+        int r;
+
+        if (!target)
+                return -ENOMEM;
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = get_detached(s, name, &v, ret_error);
+        if (r < 0)
+                return r;
+        if (store_snapshot_get_size(s, name, snapshot, &size) >= 0)
+                return sentence(ret_error, -EEXIST, "Volume '%s' has a snapshot '%s' already.", name, snapshot);
+        fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDONLY, ret_error);
+        if (fd < 0)
+                return fd;
+        /* A file of that name that has no row is what a killed call has left. */
+        r = copy(dir_fd, fd, -EBADF, name, target, ret_error);
+        if (r < 0)
+                return r;
+        r = store_snapshot_put(s, name, snapshot, v.size);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF, header_fd = -EBADF;
+        _cleanup_free_ char *target = volume_file_name(name, NULL);
+        _cleanup_store_volume_ StoreVolume v = {};
+        uint64_t size;
+        int r;
+
+        if (!target)
+                return -ENOMEM;
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = get_detached(s, name, &v, ret_error);
+        if (r < 0)
+                return r;
+        r = store_snapshot_get_size(s, name, snapshot, &size);
+        if (r < 0)
+                return volume_fail_store(s, r, ret_error);
+        fd = volume_open_file(dir_fd, name, snapshot, size, O_RDONLY, ret_error);
+        if (fd < 0)
+                return fd;
+        /* The keys are those of now, not those of then. */
+        if (v.luks_uuid) {
+                header_fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDONLY, ret_error);
+                if (header_fd < 0)
+                        return header_fd;
+        }
+        r = copy(dir_fd, fd, header_fd, name, target, ret_error);
+        if (r < 0)
+                return r;
+        r = store_volume_set_size(s, name, size);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+int volume_remove_snapshot(Store *s, const char *name, const char *snapshot, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF;
+        _cleanup_free_ char *file = volume_file_name(name, snapshot);
+        uint64_t size;
+        int r;
+
+        if (!file)
+                return -ENOMEM;
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        lock_fd = volume_lock(name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = store_snapshot_get_size(s, name, snapshot, &size);
+        if (r < 0)
+                return volume_fail_store(s, r, ret_error);
+        if (unlinkat(dir_fd, file, 0) < 0 && errno != ENOENT)
+                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), file);
+        r = store_snapshot_remove(s, name, snapshot);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+/* --- attaching --- */
+
+/* systemd keeps this link from the first step of a start to the end of the clean-up after it, and /run does not outlive the machine. */
+static bool unit_is_active(const char *vm) {
+        _cleanup_free_ char *unit = layout_unit_name(vm), *path = unit ? strf("%s/run/systemd/units/invocation:%s", layout_root(), unit) : NULL;
+        struct stat st;
+
+        return !path || lstat(path, &st) >= 0;
+}
+
+static bool is_alive(const char *vm) {
+        char ulid[ULID_STRING_SIZE];
+
+        return unit_is_active(vm) || (version_get_current(vm, ulid) >= 0 && version_running(ulid, NULL) != 0);
+}
+
+/* A VM that has died, with nobody to clean up after it, gives its volume back. Its jail loses the file too, so that it cannot be run on. */
+static int take_from_dead(Store *s, const char *name, const char *vm, char **ret_error) {
+        char ulid[ULID_STRING_SIZE];
+        int r = 0;
+
+        if (version_get_current(vm, ulid) >= 0) {
+                _cleanup_close_ int root_fd = version_open_root(ulid);
+
+                if (root_fd >= 0)
+                        r = remove_tree_at(root_fd, JAIL_VOLUMES);
+        }
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot take volume '%s' from VM '%s', which has died", name, vm);
+        log_notice("VM '%s' has died without giving volume '%s' back: taking it.", vm, name);
+        r = store_volume_detach(s, name, vm);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+static int attach(Store *s, const char *vm, const VolumeUse *use, char **ret_error) {
+        for (;;) {
+                _cleanup_free_ char *holder_name = NULL;
+                StoreAttachment holder = {};
+                int r;
+
+                r = store_volume_attach(s, use->name, vm, use->read_only, &holder);
+                holder_name = holder.vm;
+                if (r >= 0)
+                        return 0;
+                if (r != -EBUSY || !holder_name)
+                        return volume_fail_store(s, r, ret_error);
+                if (is_alive(holder_name))
+                        return sentence(ret_error, -EBUSY, "Volume '%s' of VM '%s' is attached to VM '%s', %s: stop that first.", use->name, vm,
+                                        holder_name, holder.read_only ? "which reads it" : "which writes to it");
+                r = take_from_dead(s, use->name, holder_name, ret_error);
+                if (r < 0)
+                        return r;
+        }
+}
+
+static int ensure(Store *s, const char *vm, const VolumeUse *use, char **ret_error) {
+        _cleanup_store_volume_ StoreVolume v = {};
+        int r;
+
+        r = store_volume_get(s, use->name, &v);
+        if ((r >= 0 && v.ready) || (r < 0 && r != -ENOENT))
+                return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+        if (use->size == 0)
+                return sentence(ret_error, -ENOENT, "There is no volume '%s' for VM '%s': make it with inferno-volume create %s --size=SIZE, or give "
+                                "Volume= of the VM a size=.", use->name, vm, use->name);
+        r = volume_create(s, &(VolumeSpec) { .name = use->name, .label = vm, .size = use->size, .encrypted = use->encrypted }, ret_error);
+        if (r == -EEXIST)       /* somebody else was faster */
+                r = 0;
+        else if (r >= 0)
+                log_info("Made volume '%s' of %llu MiB for VM '%s'.", use->name, (unsigned long long) (use->size / MIB(1)), vm);
+        return r;
+}
+
+static int attach_one(Store *s, int dir_fd, const char *vm, const VolumeUse *use, uid_t uid, char **ret_error) {
+        _cleanup_close_ int lock_fd = -EBADF, fd = -EBADF;
+        _cleanup_store_volume_ StoreVolume v = {};
+        int r;
+
+        r = ensure(s, vm, use, ret_error);
+        if (r < 0)
+                return r;
+        lock_fd = volume_lock(use->name, ret_error);
+        if (lock_fd < 0)
+                return lock_fd;
+        r = volume_get(s, use->name, &v, ret_error);
+        if (r < 0)
+                return r;
+        if (use->encrypted != !!v.luks_uuid)
+                return sentence(ret_error, -EINVAL, "Volume '%s' is %sencrypted, but Volume= of VM '%s' has it %s\"encrypted\".", use->name,
+                                v.luks_uuid ? "" : "not ", vm, use->encrypted ? "as " : "without ");
+        fd = volume_open_file(dir_fd, use->name, NULL, v.size, O_RDONLY, ret_error);
+        if (fd < 0)
+                return fd;
+        r = attach(s, vm, use, ret_error);
+        return r < 0 || !use->encrypted ? r : volume_key_hand_over(vm, use->name, uid, ret_error);
+}
+
+int volume_attach_all(Store *s, const Definition *d, uid_t uid, char **ret_error) {
+        _cleanup_close_ int dir_fd = -EBADF;
+        int r;
+
+        r = volume_detach_all(s, d->name, ret_error);
+        if (r < 0)
+                return r;
+        dir_fd = volume_open_dir(ret_error);
+        if (dir_fd < 0)
+                return dir_fd;
+        for (size_t i = 0; i < d->n_volumes; i++) {
+                r = attach_one(s, dir_fd, d->name, d->volumes + i, uid, ret_error);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
