@@ -186,7 +186,8 @@ static const struct {
         { "run", "keys", true },
 };
 
-/* They are part of the version, so that systemd has nothing to make where nothing can be made: on a disk that is full, helpers say so. */
+/* A clean jail has them, so that systemd has nothing to make where nothing can be made: on a disk that is full, helpers say so. They are
+ * no part of the version, for the jailer hands the directory to the VM's uid. */
 static int make_bind_targets(int root_fd) {
         for (size_t i = 0; i < ELEMENTSOF(bind_targets); i++) {
                 _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
@@ -227,9 +228,9 @@ static int build_at(const VersionSpec *spec, int vm_fd, int kiln_fd, char **ret_
                 return negative_errno();
         r = build_root(spec, root_fd, ret_error);
         if (r >= 0)
-                r = make_bind_targets(root_fd);
-        if (r >= 0)
                 r = write_manifest(spec->vm, version_fd, root_fd);
+        if (r >= 0)
+                r = make_bind_targets(root_fd);
         if (r >= 0)
                 r = sync_tree(version_fd);
         if (r < 0)
@@ -494,7 +495,7 @@ int version_clean(const char *ulid, VersionCleanFlags flags) {
                 if (r < 0)
                         return r;
         } while (c.n_removed > 0);
-        return c.error;
+        return c.error ?: make_bind_targets(root_fd);
 }
 
 /* "." and ".." are instances too: below LAYOUT_STATE_DIR both stay within it, and nothing goes that has content. */

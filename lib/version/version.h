@@ -53,8 +53,8 @@ typedef enum VersionCleanFlags {
         VERSION_KEEP_EXIT_STATUS = 1 << 0,
 } VersionCleanFlags;
 
-/* Gives the jail back to root and removes from it all that does not belong to the version: what jailer, kiln, VMM or an intruder left. Goes on
- * after an error, and returns the first. A version that is not there is fine. */
+/* Gives the jail back to root and removes from it all that does not belong to the version: what jailer, kiln, VMM or an intruder left; then
+ * makes the places for BindPaths=. Goes on after an error, and returns the first. A version that is not there is fine. */
 int version_clean(const char *ulid, VersionCleanFlags flags);
 
 /* Removes the empty files and directories which systemd makes for BindPaths= when a unit of any instance is started, unless a VM has that name. */

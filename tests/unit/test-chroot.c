@@ -594,7 +594,7 @@ static bool enter_network_namespace(void) {
 }
 
 /* The guest's uid owns the jail's top directory, so that it can put something in the place of what it cannot write to. It is taken away before
- * systemd would follow it, and the version counts no more. */
+ * systemd would follow it; and a version that lacks an entry counts no more. */
 static void test_replaced(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *root = NULL, *victim = layout_path("/victim");
@@ -611,7 +611,15 @@ static void test_replaced(void **state) {
         assert_ok(renameat(fd, "run", fd, "away"));
         assert_ok(symlinkat(victim, fd, "run"));
         assert_ok(cleanup_stopped(VM));
-        assert_false(exists(in_jail(a.ulid, "run")) || exists(in_jail(a.ulid, "away")));
+        assert_true(S_ISDIR(look(a.ulid, "run").st_mode));
+        assert_false(exists(in_jail(a.ulid, "away")));
+        b = prepare(f);
+        assert_false(b.built);
+
+        assert_ok(renameat(fd, JAIL_KERNEL, fd, "away"));
+        assert_ok(symlinkat(victim, fd, JAIL_KERNEL));
+        assert_ok(cleanup_stopped(VM));
+        assert_false(exists(in_jail(a.ulid, JAIL_KERNEL)) || exists(in_jail(a.ulid, "away")));
         b = prepare(f);
         assert_true(b.built);
         assert_true(S_ISREG(look(b.ulid, "run/systemd/notify").st_mode));
@@ -778,9 +786,12 @@ static void test_bind_paths(void **state) {
         assert_ok(lstat(current, &st));
         assert_true(S_ISLNK(st.st_mode));
         bind_into_current();
+        /* The jailer hands it to the VM's user, who may do anything there. */
+        assert_ok(chown(in_jail(a.ulid, "run"), f->site.uid_base, f->site.uid_base));
         b = prepare(f);
         assert_false(b.built);
         assert_int_equal(look(a.ulid, "run/systemd/notify").st_size, 0);
+        assert_int_equal(look(a.ulid, "run").st_uid, 0);
 
         /* After a run, and after a start that did not come to make a version. */
         bind_into_current();
