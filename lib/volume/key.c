@@ -237,10 +237,14 @@ int volume_key_hand_over(const char *vm, const char *volume, uid_t uid, char **r
         path = strf("%s/%s", directory ?: "", name);
         if (!path)
                 return -ENOMEM;
+        /* systemd has looked for it before a volume was made by this very start; and by hand there is no unit. */
         if (!directory || access(path, R_OK) < 0)
+                r = volume_key_load(volume, &k, ret_error);
+        else
+                r = volume_key_read(path, &k, ret_error);
+        if (r == -ENOENT)
                 return sentence(ret_error, -ENOENT, "There is no key for the encrypted volume '%s' of VM '%s': its unit has no credential '%s'. Put one "
                                 "into " LAYOUT_CREDENTIALS_DIR ", or name it by LoadCredential= in [Service].", volume, vm, name);
-        r = volume_key_read(path, &k, ret_error);
         if (r < 0)
                 return r;
         dir_fd = open_key_dir(vm, uid, ret_error);

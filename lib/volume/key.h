@@ -26,7 +26,7 @@ int volume_key_load(const char *volume, VolumeKey **ret, char **ret_error);
 /* Forgets it; absent is fine. */
 int volume_key_remove(const char *volume);
 
-/* Puts the credential that the VM's unit has (in $CREDENTIALS_DIRECTORY) where the VM's kiln alone can read it: layout_vm_keys(). -ENOENT: it has none.
+/* Puts the credential that the VM's unit has (in $CREDENTIALS_DIRECTORY), or else what volume_key_load() gives, where the VM's kiln alone can read it: layout_vm_keys(). -ENOENT: there is none.
  * Refuses to write to a file system that is on a disk. */
 int volume_key_hand_over(const char *vm, const char *volume, uid_t uid, char **ret_error);
 /* Removes all that was handed over to a VM. */
