@@ -772,7 +772,7 @@ static void bind_into_current(void) {
 
 static void test_bind_paths(void **state) {
         Fixture *f = *state;
-        _cleanup_free_ char *current = layout_vm_current(VM);
+        _cleanup_free_ char *current = layout_vm_current(VM), *run = NULL;
         Preparation a, b;
         struct stat st;
 
@@ -787,7 +787,8 @@ static void test_bind_paths(void **state) {
         assert_true(S_ISLNK(st.st_mode));
         bind_into_current();
         /* The jailer hands it to the VM's user, who may do anything there. */
-        assert_ok(chown(in_jail(a.ulid, "run"), f->site.uid_base, f->site.uid_base));
+        run = in_jail(a.ulid, "run");
+        assert_ok(chown(run, f->site.uid_base, f->site.uid_base));
         b = prepare(f);
         assert_false(b.built);
         assert_int_equal(look(a.ulid, "run/systemd/notify").st_size, 0);
