@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "kiln/clock.h"
 #include "kiln/guest-link.h"
+#include "kiln/guest-port.h"
 #include "kiln/line-stream.h"
 
 enum {
@@ -19,13 +17,10 @@ enum {
         N_STREAMS,
 
         STREAM_LINE_MAX = 48 * 1024,    /* journald's own limit of lines */
-        ACCEPTS_AT_ONCE = 64,
         BAD_LINES_MAX = 16,
         HEADER_SIZE = sizeof(WIRE_STREAM_STDOUT) - 1,
 };
 _Static_assert(sizeof(WIRE_STREAM_STDOUT) == sizeof(WIRE_STREAM_STDERR), "a stream's first line has one length");
-
-#define REFUSED_NOTICE_INTERVAL_USEC (10 * USEC_PER_SEC)
 
 /* One connection to the stream port: first its name is awaited, then it is a LineStream. */
 typedef struct StreamSlot {
@@ -39,23 +34,12 @@ typedef struct StreamSlot {
         bool taken, ended;
 } StreamSlot;
 
-typedef struct Listener {
-        GuestLink *link;
-        int fd;
-        sd_event_source *acceptable;
-        void (*take)(GuestLink *l, int fd_consume);
-        unsigned port;
-        char *path;
-} Listener;
-
 struct GuestLink {
         sd_event *event;
         Journal *journal;
         GuestLinkOptions o;
 
-        Listener streams_listener, status_listener;
-        unsigned n_refused;
-        uint64_t refused_told_usec;
+        GuestPort *stream_port, *status_port;
 
         StreamSlot slots[N_STREAMS];    /* by arrival, until their names are known */
         StreamSlot *streams[N_STREAMS]; /* by name */
@@ -72,21 +56,9 @@ struct GuestLink {
         unsigned n_bad_lines;
 };
 
-/* Whatever the guest does to be refused, the journal is not to be filled with it. */
-static void guest_link_refused(GuestLink *l, unsigned port, const char *reason) {
-        uint64_t now = now_usec();
-
-        l->n_refused++;
-        if (l->refused_told_usec > 0 && now < l->refused_told_usec + REFUSED_NOTICE_INTERVAL_USEC)
-                return;
-        log_warning("Refused %u more connections from the guest, the last to vsock port %u: %s.", l->n_refused, port, reason);
-        l->n_refused = 0;
-        l->refused_told_usec = now;
-}
-
-static void guest_link_refuse(GuestLink *l, unsigned port, int fd_consume) {
+static void refuse(GuestPort *p, int fd_consume) {
         safe_close(fd_consume);
-        guest_link_refused(l, port, "those of its init are there already");
+        guest_port_refused(p, "those of its init are there already");
 }
 
 /* --- status --- */
@@ -162,11 +134,12 @@ static int on_status_readable(sd_event_source *source, int fd, uint32_t revents,
         return 0;
 }
 
-static void status_take(GuestLink *l, int fd_consume) {
+static void status_take(int fd_consume, void *userdata) {
+        GuestLink *l = userdata;
         int r;
 
         if (l->status_taken) {
-                guest_link_refuse(l, l->o.status_port, fd_consume);
+                refuse(l->status_port, fd_consume);
                 return;
         }
         l->status_taken = true;
@@ -250,7 +223,7 @@ static int on_header_readable(sd_event_source *source, int fd, uint32_t revents,
         else
                 which = N_STREAMS;
         if (which == N_STREAMS || l->streams[which]) {
-                guest_link_refused(l, l->o.stream_port, which == N_STREAMS ? "it is neither stdout nor stderr" : "it is there twice");
+                guest_port_refused(l->stream_port, which == N_STREAMS ? "it is neither stdout nor stderr" : "it is there twice");
                 slot_give_up(s);
                 l->o.on_end(l->o.userdata);
                 return 0;
@@ -264,7 +237,9 @@ static int on_header_readable(sd_event_source *source, int fd, uint32_t revents,
         return 0;
 }
 
-static void stream_take(GuestLink *l, int fd_consume) {
+static void stream_take(int fd_consume, void *userdata) {
+        GuestLink *l = userdata;
+
         for (size_t i = 0; i < N_STREAMS; i++) {
                 StreamSlot *s = &l->slots[i];
                 int r;
@@ -280,75 +255,10 @@ static void stream_take(GuestLink *l, int fd_consume) {
                 }
                 return;
         }
-        guest_link_refuse(l, l->o.stream_port, fd_consume);
+        refuse(l->stream_port, fd_consume);
 }
 
 /* --- both --- */
-
-/* 1: there may be more. */
-static int listener_accept(Listener *li) {
-        int fd = accept4(li->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-        if (fd < 0) {
-                if (errno == EAGAIN)
-                        return 0;
-                if (errno == EINTR || errno == ECONNABORTED)
-                        return 1;
-                return negative_errno();
-        }
-        li->take(li->link, fd);
-        return 1;
-}
-
-static void listener_close(Listener *li) {
-        li->acceptable = sd_event_source_disable_unref(li->acceptable);
-        if (li->fd >= 0)
-                (void) unlink(li->path);
-        li->fd = safe_close(li->fd);
-        li->path = (free(li->path), NULL);
-}
-
-static int on_acceptable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        Listener *li = userdata;
-        int r = 1;
-
-        for (unsigned i = 0; i < ACCEPTS_AT_ONCE && r > 0; i++)
-                r = listener_accept(li);
-        if (r < 0) {    /* it would be back at once, for ever; what is refused from now on was to be refused anyway */
-                log_error_errno(r, "Cannot accept connections of the guest to vsock port %u, taking no more: %m", li->port);
-                listener_close(li);
-        }
-        return 0;
-}
-
-static int listener_open(Listener *li, GuestLink *l, unsigned port, void (*take)(GuestLink *, int)) {
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = -EBADF;
-
-        li->link = l;
-        li->port = port;
-        li->take = take;
-        li->path = strf("%s_%u", l->o.uds_path, port);
-        if (!li->path)
-                return -ENOMEM;
-        if (strlen(li->path) >= sizeof(sa.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(sa.sun_path, li->path, strlen(li->path) + 1);
-
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return negative_errno();
-        if (unlink(li->path) < 0 && errno != ENOENT)
-                return negative_errno();
-        if (bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
-                return negative_errno();
-        li->fd = TAKE_FD(fd);
-        if (listen(li->fd, SOMAXCONN) < 0)
-                return negative_errno();
-        /* No more urgent than the rest: sd-event takes sources of one priority in turns, so that a guest which connects without end
-         * holds up nothing else. */
-        return sd_event_add_io(l->event, &li->acceptable, li->fd, EPOLLIN, on_acceptable, li);
-}
 
 int guest_link_new(sd_event *event, Journal *journal, const GuestLinkOptions *options, GuestLink **ret) {
         _cleanup_(guest_link_freep) GuestLink *l = calloc(1, sizeof(GuestLink));
@@ -359,15 +269,15 @@ int guest_link_new(sd_event *event, Journal *journal, const GuestLinkOptions *op
         l->event = sd_event_ref(event);
         l->journal = journal;
         l->o = *options;
-        l->streams_listener.fd = l->status_listener.fd = l->status_fd = -EBADF;
+        l->status_fd = -EBADF;
         for (size_t i = 0; i < N_STREAMS; i++) {
                 l->slots[i] = (StreamSlot) { .link = l, .fd = -EBADF };
                 l->sizes[i] = UINT64_MAX;
         }
-        r = listener_open(&l->streams_listener, l, l->o.stream_port, stream_take);
+        r = guest_port_new(event, l->o.uds_path, l->o.stream_port, stream_take, l, &l->stream_port);
         if (r < 0)
                 return r;
-        r = listener_open(&l->status_listener, l, l->o.status_port, status_take);
+        r = guest_port_new(event, l->o.uds_path, l->o.status_port, status_take, l, &l->status_port);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(l);
@@ -377,8 +287,8 @@ int guest_link_new(sd_event *event, Journal *journal, const GuestLinkOptions *op
 GuestLink *guest_link_free(GuestLink *l) {
         if (!l)
                 return NULL;
-        listener_close(&l->streams_listener);
-        listener_close(&l->status_listener);
+        guest_port_free(l->stream_port);
+        guest_port_free(l->status_port);
         guest_link_close(l);
         sd_event_unref(l->event);
         free(l);
@@ -410,14 +320,8 @@ void guest_link_close(GuestLink *l) {
 }
 
 void guest_link_stop_listening(GuestLink *l) {
-        Listener *listeners[] = { &l->streams_listener, &l->status_listener };
-
-        for (size_t i = 0; i < ELEMENTSOF(listeners); i++) {
-                if (listeners[i]->fd >= 0)
-                        while (listener_accept(listeners[i]) > 0)
-                                ;
-                listener_close(listeners[i]);
-        }
+        guest_port_drain(l->stream_port);
+        guest_port_drain(l->status_port);
 }
 
 bool guest_link_is_idle(const GuestLink *l) {

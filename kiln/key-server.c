@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -14,17 +13,15 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/wire.h"
-#include "kiln/clock.h"
+#include "kiln/guest-port.h"
 #include "kiln/key-server.h"
 
 enum {
         CONNECTIONS_MAX = 4,
-        ACCEPTS_AT_ONCE = 64,
         HEAD_MAX = 4096,
 };
 
 #define CALL_USEC (10 * USEC_PER_SEC)                   /* from its connection to the last byte of the answer */
-#define REFUSED_NOTICE_INTERVAL_USEC (10 * USEC_PER_SEC)
 #define TARGET "/v1/volume/key?device="
 #define BODY_BEGIN "{\"data\":{\"data\":{\"key\":\""
 #define BODY_END "\"}}}\n"
@@ -57,14 +54,10 @@ typedef struct Connection {
 
 struct KeyServer {
         sd_event *event;
-        int fd;
-        sd_event_source *acceptable;
-        char *path;
+        GuestPort *port;                /* NULL: listens no more */
         Key *keys;
         size_t n_keys;
         Connection connections[CONNECTIONS_MAX];
-        unsigned n_refused;
-        uint64_t refused_told_usec;
 };
 
 static void secret_free(Secret *s) {
@@ -114,18 +107,6 @@ static int key_read(Key *k, const char *path) {
         return 0;
 }
 
-/* Whatever the guest does to be refused, the journal is not to be filled with it. */
-static void refused(KeyServer *s, const char *reason) {
-        uint64_t now = now_usec();
-
-        s->n_refused++;
-        if (s->refused_told_usec > 0 && now < s->refused_told_usec + REFUSED_NOTICE_INTERVAL_USEC)
-                return;
-        log_warning("Refused %u more requests of the guest for a volume's key, the last since %s.", s->n_refused, reason);
-        s->n_refused = 0;
-        s->refused_told_usec = now;
-}
-
 static void connection_close(Connection *c) {
         c->io = sd_event_source_disable_unref(c->io);
         c->timer = sd_event_source_disable_unref(c->timer);
@@ -159,7 +140,7 @@ static int connection_write(Connection *c) {
 static int connection_refuse(Connection *c, unsigned status, const char *reason) {
         int r;
 
-        refused(c->server, reason);
+        guest_port_refused(c->server->port, reason);
         r = http_format_response(status, "{\"errors\":[\"refused\"]}\n", true, &c->text, &c->size);
         if (r < 0) {
                 connection_close(c);
@@ -222,7 +203,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return 0;
         if (n <= 0) {
-                refused(c->server, "the connection was closed before it was whole");
+                guest_port_refused(c->server->port, "the connection was closed before it was whole");
                 connection_close(c);
                 return 0;
         }
@@ -237,12 +218,14 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Connection *c = userdata;
 
-        refused(c->server, "it took too long");
+        guest_port_refused(c->server->port, "it took too long");
         connection_close(c);
         return 0;
 }
 
-static void take(KeyServer *s, int fd_consume) {
+static void take(int fd_consume, void *userdata) {
+        KeyServer *s = userdata;
+
         for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
                 Connection *c = &s->connections[i];
                 int r;
@@ -262,56 +245,7 @@ static void take(KeyServer *s, int fd_consume) {
                 return;
         }
         safe_close(fd_consume);
-        refused(s, "there are too many at once");
-}
-
-static void stop_listening(KeyServer *s) {
-        s->acceptable = sd_event_source_disable_unref(s->acceptable);
-        if (s->fd >= 0)
-                (void) unlink(s->path);
-        s->fd = safe_close(s->fd);
-}
-
-static int on_acceptable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        KeyServer *s = userdata;
-
-        for (unsigned i = 0; i < ACCEPTS_AT_ONCE; i++) {
-                int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-                if (client >= 0)
-                        take(s, client);
-                else if (errno == EAGAIN)
-                        return 0;
-                else if (errno != EINTR && errno != ECONNABORTED) {
-                        log_error_errno(negative_errno(), "Cannot accept requests for volumes' keys, taking no more: %m");
-                        stop_listening(s);
-                        return 0;
-                }
-        }
-        return 0;
-}
-
-static int listen_on(KeyServer *s, const char *uds_path, unsigned port) {
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = -EBADF;
-
-        s->path = strf("%s_%u", uds_path, port);
-        if (!s->path)
-                return -ENOMEM;
-        if (strlen(s->path) >= sizeof(sa.sun_path))
-                return -ENAMETOOLONG;
-        memcpy(sa.sun_path, s->path, strlen(s->path) + 1);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return negative_errno();
-        if (unlink(s->path) < 0 && errno != ENOENT)
-                return negative_errno();
-        if (bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0)
-                return negative_errno();
-        s->fd = TAKE_FD(fd);
-        if (listen(s->fd, SOMAXCONN) < 0)
-                return negative_errno();
-        return sd_event_add_io(s->event, &s->acceptable, s->fd, EPOLLIN, on_acceptable, s);
+        guest_port_refused(s->port, "there are too many at once");
 }
 
 int key_server_new(sd_event *event, const KilnConfig *config, KeyServer **ret) {
@@ -321,7 +255,6 @@ int key_server_new(sd_event *event, const KilnConfig *config, KeyServer **ret) {
         if (!s)
                 return log_oom();
         s->event = sd_event_ref(event);
-        s->fd = -EBADF;
         for (size_t i = 0; i < CONNECTIONS_MAX; i++)
                 s->connections[i] = (Connection) { .server = s, .fd = -EBADF };
         s->keys = calloc(config->n_volumes + 1, sizeof(Key));
@@ -335,7 +268,7 @@ int key_server_new(sd_event *event, const KilnConfig *config, KeyServer **ret) {
                 if (r < 0)
                         return r;
         }
-        r = listen_on(s, config->firecracker_vsock_uds_path, config->vsock_key_port);
+        r = guest_port_new(event, config->firecracker_vsock_uds_path, config->vsock_key_port, take, s, &s->port);
         if (r < 0)
                 return log_error_errno(r, "Cannot listen on \"%s_%u\": %m", config->firecracker_vsock_uds_path, config->vsock_key_port);
         *ret = TAKE_PTR(s);
@@ -350,7 +283,7 @@ void key_server_wipe(KeyServer *s) {
 }
 
 void key_server_stop(KeyServer *s) {
-        stop_listening(s);
+        s->port = guest_port_free(s->port);
         key_server_wipe(s);
 }
 
@@ -359,7 +292,6 @@ KeyServer *key_server_free(KeyServer *s) {
                 return NULL;
         key_server_stop(s);
         free(s->keys);
-        free(s->path);
         sd_event_unref(s->event);
         free(s);
         return NULL;

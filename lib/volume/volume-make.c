@@ -19,13 +19,43 @@
 
 #define BACKEND_FILE "file"
 
-/* The same where no VM has it. Under the lock, so that none gets it. */
-static int get_detached(Store *s, const char *name, StoreVolume *ret, char **ret_error) {
+/* The directory of the volumes, and one of them under its lock, so that no VM gets it. */
+typedef struct Held {
+        int dir_fd, lock_fd;
+        StoreVolume row;
+} Held;
+
+#define HELD_INIT { .dir_fd = -EBADF, .lock_fd = -EBADF }
+
+static void held_done(Held *h) {
+        h->dir_fd = safe_close(h->dir_fd);
+        h->lock_fd = safe_close(h->lock_fd);
+        store_volume_done(&h->row);
+}
+#define _cleanup_held_ _cleanup_(held_done)
+
+static int hold(const char *name, Held *h, char **ret_error) {
+        h->dir_fd = volume_open_dir(ret_error);
+        if (h->dir_fd < 0)
+                return h->dir_fd;
+        h->lock_fd = volume_lock(name, ret_error);
+        return h->lock_fd < 0 ? h->lock_fd : 0;
+}
+
+/* One that is whole, with its row. */
+static int hold_whole(Store *s, const char *name, Held *h, char **ret_error) {
+        int r = hold(name, h, ret_error);
+
+        return r < 0 ? r : volume_get(s, name, &h->row, ret_error);
+}
+
+/* One that no VM has, either. */
+static int hold_detached(Store *s, const char *name, Held *h, char **ret_error) {
         StoreAttachment *holders;
         size_t n;
         int r;
 
-        r = volume_get(s, name, ret, ret_error);
+        r = hold_whole(s, name, h, ret_error);
         if (r < 0)
                 return r;
         r = store_volume_attachments(s, name, NULL, &holders, &n);
@@ -125,46 +155,38 @@ static int remove_remains(Store *s, int dir_fd, const char *volume, char **ret_e
 }
 
 int volume_create(Store *s, const VolumeSpec *spec, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF;
-        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_held_ Held h = HELD_INIT;
         int r;
 
         if (spec->size < VOLUME_SIZE_MIN || spec->size > VOLUME_SIZE_MAX || spec->size % MIB(1) != 0)
                 return sentence(ret_error, -EINVAL, "The size of volume '%s' must be whole MiB, from 16M to 16T.", spec->name);
         if (spec->encrypted && spec->size < VOLUME_SIZE_MIN_ENCRYPTED)
                 return sentence(ret_error, -EINVAL, "Volume '%s' must have 32M at least to be encrypted, for its header takes 16M.", spec->name);
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(spec->name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = store_volume_get(s, spec->name, &v);
-        if (r >= 0 && v.ready)
+        r = hold(spec->name, &h, ret_error);
+        if (r < 0)
+                return r;
+        r = store_volume_get(s, spec->name, &h.row);
+        if (r >= 0 && h.row.ready)
                 return sentence(ret_error, -EEXIST, "Volume '%s' exists already: see inferno-volume inspect %s.", spec->name, spec->name);
         if (r < 0 && r != -ENOENT)
                 return volume_fail_store(s, r, ret_error);
         if (r >= 0) {
-                r = remove_remains(s, dir_fd, spec->name, ret_error);
+                r = remove_remains(s, h.dir_fd, spec->name, ret_error);
                 if (r < 0)
                         return r;
         }
-        return create(s, dir_fd, spec, ret_error);
+        return create(s, h.dir_fd, spec, ret_error);
 }
 
 int volume_remove(Store *s, const char *name, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF;
-        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_held_ Held h = HELD_INIT;
         _cleanup_strv_ char **snapshots = NULL;
         int r;
 
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = store_volume_get(s, name, &v);
+        r = hold(name, &h, ret_error);
+        if (r < 0)
+                return r;
+        r = store_volume_get(s, name, &h.row);
         if (r >= 0)
                 r = store_snapshot_list(s, name, &snapshots);
         if (r < 0)
@@ -174,8 +196,8 @@ int volume_remove(Store *s, const char *name, char **ret_error) {
                                 name, name, snapshots[0]);
         /* From here on it is not used, whether or not we come to the end. */
         r = store_volume_withdraw(s, name);
-        r = r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, dir_fd, name, ret_error);
-        if (r >= 0 && v.luks_uuid) {
+        r = r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, h.dir_fd, name, ret_error);
+        if (r >= 0 && h.row.luks_uuid) {
                 r = volume_key_remove(name);
                 if (r < 0)
                         r = sentence_errno(ret_error, r, "Cannot remove the key of volume '%s'", name);
@@ -184,26 +206,20 @@ int volume_remove(Store *s, const char *name, char **ret_error) {
 }
 
 int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF;
-        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_held_ Held h = HELD_INIT;
+        _cleanup_close_ int fd = -EBADF;
         struct stat st;
         int r;
 
         if (size > VOLUME_SIZE_MAX || size % MIB(1) != 0)
                 return sentence(ret_error, -EINVAL, "The size of volume '%s' must be whole MiB, 16T at most.", name);
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = get_detached(s, name, &v, ret_error);
+        r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
-        if (size < v.size)
+        if (size < h.row.size)
                 return sentence(ret_error, -EINVAL, "Volume '%s' has %llu MiB and cannot shrink: its file system would lose its end.", name,
-                                (unsigned long long) (v.size / MIB(1)));
-        fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDWR, ret_error);
+                                (unsigned long long) (h.row.size / MIB(1)));
+        fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDWR, ret_error);
         if (fd < 0)
                 return fd;
         if (fstat(fd, &st) < 0 || ((uint64_t) st.st_size < size && ftruncate(fd, (off_t) size) < 0) || fsync(fd) < 0)
@@ -217,26 +233,20 @@ int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
 /* The present header, and then the new key where it is kept: between the two only the old one is there, and opens the volume. Only when the
  * new one is safe is the old one taken away. */
 int volume_change_key(Store *s, const char *name, const char *old_key_file, const char *new_key_file, bool replace, char **ret_error) {
+        _cleanup_held_ Held h = HELD_INIT;
         _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
         _cleanup_(volume_key_freep) VolumeKey *old = NULL, *new = NULL;
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF;
-        _cleanup_store_volume_ StoreVolume v = {};
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
         if (!path)
                 return -ENOMEM;
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = get_detached(s, name, &v, ret_error);
+        r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
-        if (!v.luks_uuid)
+        if (!h.row.luks_uuid)
                 return sentence(ret_error, -EINVAL, "Volume '%s' is not encrypted, so it has no keys.", name);
-        fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDONLY, ret_error);
+        fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDONLY, ret_error);
         if (fd < 0)
                 return fd;
         r = old_key_file ? volume_key_read(old_key_file, &old, ret_error) : volume_key_load(name, &old, ret_error);
@@ -252,16 +262,16 @@ int volume_change_key(Store *s, const char *name, const char *old_key_file, cons
 }
 
 int volume_backup_header(Store *s, const char *name, const char *target, char **ret_error) {
+        _cleanup_held_ Held h = HELD_INIT;
         _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
-        _cleanup_store_volume_ StoreVolume v = {};
         int r;
 
         if (!path)
                 return -ENOMEM;
-        r = volume_get(s, name, &v, ret_error);
+        r = hold_whole(s, name, &h, ret_error);
         if (r < 0)
                 return r;
-        if (!v.luks_uuid)
+        if (!h.row.luks_uuid)
                 return sentence(ret_error, -EINVAL, "Volume '%s' is not encrypted, so it has no header to keep.", name);
         return luks_backup_header(path, target, ret_error);
 }
@@ -305,67 +315,55 @@ static int copy(int dir_fd, int src_fd, int header_fd, const char *volume, const
 }
 
 int volume_snapshot(Store *s, const char *name, const char *snapshot, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF;
+        _cleanup_held_ Held h = HELD_INIT;
+        _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ char *target = volume_file_name(name, snapshot);
-        _cleanup_store_volume_ StoreVolume v = {};
         uint64_t size;
         int r;
 
         if (!target)
                 return -ENOMEM;
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = get_detached(s, name, &v, ret_error);
+        r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         if (store_snapshot_get_size(s, name, snapshot, &size) >= 0)
                 return sentence(ret_error, -EEXIST, "Volume '%s' has a snapshot '%s' already.", name, snapshot);
-        fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDONLY, ret_error);
+        fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDONLY, ret_error);
         if (fd < 0)
                 return fd;
         /* A file of that name that has no row is what a killed call has left. */
-        r = copy(dir_fd, fd, -EBADF, name, target, ret_error);
+        r = copy(h.dir_fd, fd, -EBADF, name, target, ret_error);
         if (r < 0)
                 return r;
-        r = store_snapshot_put(s, name, snapshot, v.size);
+        r = store_snapshot_put(s, name, snapshot, h.row.size);
         return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
 }
 
 int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF, fd = -EBADF, header_fd = -EBADF;
+        _cleanup_held_ Held h = HELD_INIT;
+        _cleanup_close_ int fd = -EBADF, header_fd = -EBADF;
         _cleanup_free_ char *target = volume_file_name(name, NULL);
-        _cleanup_store_volume_ StoreVolume v = {};
         uint64_t size;
         int r;
 
         if (!target)
                 return -ENOMEM;
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = get_detached(s, name, &v, ret_error);
+        r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         r = store_snapshot_get_size(s, name, snapshot, &size);
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
-        fd = volume_open_file(dir_fd, name, snapshot, size, O_RDONLY, ret_error);
+        fd = volume_open_file(h.dir_fd, name, snapshot, size, O_RDONLY, ret_error);
         if (fd < 0)
                 return fd;
         /* The keys are those of now, not those of then. */
-        if (v.luks_uuid) {
-                header_fd = volume_open_file(dir_fd, name, NULL, v.size, O_RDONLY, ret_error);
+        if (h.row.luks_uuid) {
+                header_fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDONLY, ret_error);
                 if (header_fd < 0)
                         return header_fd;
         }
-        r = copy(dir_fd, fd, header_fd, name, target, ret_error);
+        r = copy(h.dir_fd, fd, header_fd, name, target, ret_error);
         if (r < 0)
                 return r;
         r = store_volume_set_size(s, name, size);
@@ -373,23 +371,20 @@ int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_
 }
 
 int volume_remove_snapshot(Store *s, const char *name, const char *snapshot, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, dir_fd = -EBADF;
+        _cleanup_held_ Held h = HELD_INIT;
         _cleanup_free_ char *file = volume_file_name(name, snapshot);
         uint64_t size;
         int r;
 
         if (!file)
                 return -ENOMEM;
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
-        lock_fd = volume_lock(name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
+        r = hold(name, &h, ret_error);
+        if (r < 0)
+                return r;
         r = store_snapshot_get_size(s, name, snapshot, &size);
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
-        if (unlinkat(dir_fd, file, 0) < 0 && errno != ENOENT)
+        if (unlinkat(h.dir_fd, file, 0) < 0 && errno != ENOENT)
                 return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), file);
         r = store_snapshot_remove(s, name, snapshot);
         return r < 0 ? volume_fail_store(s, r, ret_error) : 0;

@@ -148,6 +148,11 @@ static void test_refused(void **state) {
                 fds[i] = dial();
                 turn();
         }
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++) {
+                ssize_t k = recv(fds[i], answer, sizeof(answer), 0);
+
+                assert_true(i < 4 ? k < 0 && errno == EAGAIN : k == 0);
+        }
         assert_int_equal(send(fds[0], "GET ", 4, MSG_NOSIGNAL), 4);
         for (size_t i = 0; i < ELEMENTSOF(fds); i++)
                 safe_close(fds[i]);

@@ -532,7 +532,7 @@ static void test_connections(void **state) {
         life_end(&l, 42, "exited");
 
         life_of(&l, "wrong-streams", 0);
-        assert_int_equal(life_count(&l, "kiln", "Refused 1 more connections from the guest, the last to vsock port 10000: it is neither", LOG_WARNING), 1);
+        assert_int_equal(life_count(&l, "kiln", "Refused 1 more connections from the guest to vsock port 10000, the last since it is neither", LOG_WARNING), 1);
         assert_int_equal(life_count(&l, "stdout", "x", LOG_INFO), 1);
         life_end(&l, 0, "exited");
 }
