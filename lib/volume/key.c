@@ -138,14 +138,17 @@ static int fail_creds(int r, const char *what, const char *volume, char **ret_er
                         r == -EIO ? "it has said why" : strerrordesc_np(-r));
 }
 
-static char *credential_path(const char *volume) {
+/* Where a key is kept, and where another one is while the two change places: a name that no credential has. */
+typedef enum Place { PRESENT, ASIDE } Place;
+
+static char *credential_path(const char *volume, Place place) {
         _cleanup_free_ char *name = layout_volume_credential(volume);
 
-        return name ? strf("%s" LAYOUT_CREDENTIALS_DIR "/%s", layout_root(), name) : NULL;
+        return name ? strf("%s" LAYOUT_CREDENTIALS_DIR "/%s%s", layout_root(), place == ASIDE ? ".aside-" : "", name) : NULL;
 }
 
-int volume_key_store(const char *volume, const VolumeKey *k, char **ret_error) {
-        _cleanup_free_ char *path = credential_path(volume), *name = layout_volume_credential(volume), *option = NULL, *text = NULL;
+static int store(const char *volume, Place place, const VolumeKey *k, char **ret_error) {
+        _cleanup_free_ char *path = credential_path(volume, place), *name = layout_volume_credential(volume), *option = NULL, *text = NULL;
         _cleanup_close_ int fd = -EBADF;
         ssize_t n;
         pid_t pid;
@@ -165,12 +168,12 @@ int volume_key_store(const char *volume, const VolumeKey *k, char **ret_error) {
                 return fail_creds(w < 0 ? w : -EIO, "encrypt", volume, ret_error);
         r = mkdir_parent_of_at(AT_FDCWD, path, 0700);
         if (r >= 0)
-                r = write_file_atomic_at(AT_FDCWD, path, text, (size_t) n, 0600, WRITE_FILE_SYNC);
+                r = write_file_atomic_at(AT_FDCWD, path, text, (size_t) n, 0600, WRITE_FILE_SYNC | WRITE_FILE_LOCKED);
         return r < 0 ? sentence_errno(ret_error, r, "Cannot write '%s'", path) : 0;
 }
 
-int volume_key_load(const char *volume, VolumeKey **ret, char **ret_error) {
-        _cleanup_free_ char *path = credential_path(volume), *name = layout_volume_credential(volume), *option = NULL;
+static int load(const char *volume, Place place, VolumeKey **ret, char **ret_error) {
+        _cleanup_free_ char *path = credential_path(volume, place), *name = layout_volume_credential(volume), *option = NULL;
         _cleanup_(volume_key_freep) VolumeKey *k = NULL;
         _cleanup_close_ int fd = -EBADF;
         pid_t pid;
@@ -194,12 +197,66 @@ int volume_key_load(const char *volume, VolumeKey **ret, char **ret_error) {
         return 0;
 }
 
-int volume_key_remove(const char *volume) {
-        _cleanup_free_ char *path = credential_path(volume);
+static int remove_from(const char *volume, Place place) {
+        _cleanup_free_ char *path = credential_path(volume, place);
+
+        int r;
 
         if (!path)
                 return -ENOMEM;
-        return unlink(path) < 0 && errno != ENOENT ? negative_errno() : 0;
+        r = remove_temporary_at(AT_FDCWD, path);
+        if (r < 0)
+                return r;
+        if (unlink(path) < 0)
+                return errno == ENOENT || errno == ENOTDIR ? 0 : negative_errno();
+        return fsync_parent_at(AT_FDCWD, path);
+}
+
+int volume_key_store(const char *volume, const VolumeKey *k, char **ret_error) {
+        return store(volume, PRESENT, k, ret_error);
+}
+
+bool volume_key_exists(const char *volume) {
+        _cleanup_free_ char *path = credential_path(volume, PRESENT);
+        struct stat st;
+
+        return path && lstat(path, &st) >= 0;
+}
+
+int volume_key_load(const char *volume, VolumeKey **ret, char **ret_error) {
+        return load(volume, PRESENT, ret, ret_error);
+}
+
+int volume_key_remove(const char *volume) {
+        int r = remove_from(volume, ASIDE);
+
+        return r < 0 ? r : remove_from(volume, PRESENT);
+}
+
+int volume_key_put_aside(const char *volume, const VolumeKey *k, char **ret_error) {
+        return store(volume, ASIDE, k, ret_error);
+}
+
+int volume_key_load_aside(const char *volume, VolumeKey **ret, char **ret_error) {
+        return load(volume, ASIDE, ret, ret_error);
+}
+
+int volume_key_remove_aside(const char *volume) {
+        return remove_from(volume, ASIDE);
+}
+
+int volume_key_exchange(const char *volume, char **ret_error) {
+        _cleanup_free_ char *present = credential_path(volume, PRESENT), *aside = credential_path(volume, ASIDE);
+        int r;
+
+        if (!present || !aside)
+                return -ENOMEM;
+        r = renameat2(AT_FDCWD, aside, AT_FDCWD, present, RENAME_EXCHANGE) < 0 ? negative_errno() : 0;
+        if (r == -ENOENT)
+                r = rename(aside, present) < 0 ? negative_errno() : 0;
+        if (r >= 0)
+                r = fsync_parent_at(AT_FDCWD, present);
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot put '%s' in place", present) : 0;
 }
 
 /* The directory of a VM's keys, which kiln removes them from. */

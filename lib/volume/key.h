@@ -19,12 +19,20 @@ int volume_key_read(const char *path, VolumeKey **ret, char **ret_error);       
 VolumeKey *volume_key_free(VolumeKey *k);                                               /* wipes */
 DEFINE_TRIVIAL_CLEANUP_FUNC(VolumeKey *, volume_key_free)
 
-/* Encrypts it, with TPM2 or this host's key, into LAYOUT_CREDENTIALS_DIR, in place of what is there. -ENOPKG: no systemd-creds. */
+/* Encrypts it, with TPM2 or this host's key, into LAYOUT_CREDENTIALS_DIR, in place of what is there. -ENOPKG: no systemd-creds. All of these want the
+ * volume's lock. */
 int volume_key_store(const char *volume, const VolumeKey *k, char **ret_error);
+bool volume_key_exists(const char *volume);
 /* Gets it back from there; -ENOENT. */
 int volume_key_load(const char *volume, VolumeKey **ret, char **ret_error);
-/* Forgets it; absent is fine. */
+/* Forgets it, and what is aside; absent is fine. */
 int volume_key_remove(const char *volume);
+
+/* Another key of the volume beside it, for no unit to find. The last of them gives the two each other's place, or the only one this one's. */
+int volume_key_put_aside(const char *volume, const VolumeKey *k, char **ret_error);
+int volume_key_load_aside(const char *volume, VolumeKey **ret, char **ret_error);      /* -ENOENT */
+int volume_key_remove_aside(const char *volume);
+int volume_key_exchange(const char *volume, char **ret_error);
 
 /* Puts the credential that the VM's unit has (in $CREDENTIALS_DIRECTORY), or else what volume_key_load() gives, where the VM's kiln alone can read it: layout_vm_keys(). -ENOENT: there is none.
  * Refuses to write to a file system that is on a disk. */

@@ -128,6 +128,11 @@ static int fail_key(int r, const char *path, char **ret_error) {
         return r < 0 ? sentence_errno(ret_error, r, "Cannot change the keys of '%s'", path) : 0;
 }
 
+/* The key slot that a key opens; -EPERM. */
+static int find_slot(struct crypt_device *cd, const void *key, size_t n) {
+        return lib.activate(cd, NULL, CRYPT_ANY_SLOT, key, n, 0);
+}
+
 int luks_add_key(const char *path, const void *old, size_t old_size, const void *new, size_t new_size, char **ret_error) {
         _cleanup_crypt_ struct crypt_device *cd = NULL;
         int r;
@@ -135,22 +140,32 @@ int luks_add_key(const char *path, const void *old, size_t old_size, const void 
         r = open_header(path, &cd, ret_error);
         if (r < 0)
                 return r;
+        r = find_slot(cd, old, old_size);
+        if (r < 0 || find_slot(cd, new, new_size) >= 0)
+                return fail_key(r, path, ret_error);
         r = lib.set_pbkdf(cd, &pbkdf);
         if (r >= 0)
                 r = lib.add_by_passphrase(cd, CRYPT_ANY_SLOT, old, old_size, new, new_size);
         return fail_key(r, path, ret_error);
 }
 
-int luks_remove_key(const char *path, const void *key, size_t key_size, char **ret_error) {
+int luks_remove_key(const char *path, const void *key, size_t key_size, const void *other, size_t other_size, char **ret_error) {
         _cleanup_crypt_ struct crypt_device *cd = NULL;
         int r;
 
         r = open_header(path, &cd, ret_error);
         if (r < 0)
                 return r;
-        r = lib.activate(cd, NULL, CRYPT_ANY_SLOT, key, key_size, 0);
-        if (r >= 0)
-                r = lib.destroy(cd, r);
+        if (key_size == other_size && memcmp(key, other, key_size) == 0)
+                return sentence(ret_error, -EKEYREJECTED, "The new key of '%s' is the present one.", path);
+        r = find_slot(cd, other, other_size);
+        while (r >= 0) {
+                r = find_slot(cd, key, key_size);
+                if (r == -EPERM)
+                        return 0;
+                if (r >= 0)
+                        r = lib.destroy(cd, r);
+        }
         return fail_key(r, path, ret_error);
 }
 

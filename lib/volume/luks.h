@@ -16,9 +16,10 @@ enum {
  * libcryptsetup. */
 int luks_format(const char *path, const void *key, size_t key_size, char ret_uuid[static LUKS_UUID_SIZE], char **ret_error);
 
-/* Adds a key slot for `new`, or takes away the one that `key` opens. -EKEYREJECTED: `old` or `key` opens none. */
+/* Adds a key slot for `new` where there is none yet. -EKEYREJECTED: `old` opens none. */
 int luks_add_key(const char *path, const void *old, size_t old_size, const void *new, size_t new_size, char **ret_error);
-int luks_remove_key(const char *path, const void *key, size_t key_size, char **ret_error);
+/* Takes away all that `key` opens. -EKEYREJECTED: `other`, which is to open it from then on, opens none, or is the same. */
+int luks_remove_key(const char *path, const void *key, size_t key_size, const void *other, size_t other_size, char **ret_error);
 
 /* Copies the header to a new file; -EEXIST. It is as secret as the volume: with it, and an old key, the volume opens. */
 int luks_backup_header(const char *path, const char *target, char **ret_error);

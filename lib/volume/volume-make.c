@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/copy.h"
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sentence.h"
@@ -78,12 +79,13 @@ static int encrypt(Store *s, const char *path, const VolumeSpec *spec, char **re
         r = spec->key_file ? volume_key_read(spec->key_file, &key, ret_error) : volume_key_new_random(&key);
         if (r >= 0)
                 r = luks_format(path, key->bytes, key->size, uuid, ret_error);
-        if (r >= 0 && !spec->key_file)
-                r = volume_key_store(spec->name, key, ret_error);
         if (r < 0)
                 return r;
+        /* The row first: where it has a UUID there may be a key that goes with it. */
         r = store_volume_set_luks(s, spec->name, uuid, LUKS_CIPHER, LUKS_KEY_BYTES);
-        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+        if (r < 0)
+                return volume_fail_store(s, r, ret_error);
+        return spec->key_file ? 0 : volume_key_store(spec->name, key, ret_error);
 }
 
 static int fill(Store *s, int dir_fd, const char *temporary, const VolumeSpec *spec, char **ret_error) {
@@ -113,12 +115,62 @@ static int publish(int dir_fd, const char *temporary, const char *name, bool rep
         return 0;
 }
 
+/* All there is of a volume beside its file: the row goes last. */
+static int forget(Store *s, int dir_fd, const char *volume, bool with_key, char **ret_error) {
+        _cleanup_free_ char *temporary = strf(".new-%s", volume);
+        int r;
+
+        if (!temporary)
+                return -ENOMEM;
+        if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
+                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), temporary);
+        r = with_key ? volume_key_remove(volume) : 0;
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot remove the key of volume '%s'", volume);
+        r = store_volume_remove(s, volume);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+/* Those that have rows are gone: it is what a killed volume_snapshot() has left. */
+static int remove_snapshot_file(int dir_fd, const char *name, void *userdata) {
+        return startswith(name, userdata) && unlinkat(dir_fd, name, 0) < 0 ? negative_errno() : 0;
+}
+
+/* What a killed creation or removal has left: nobody has used it, or wants it any more. Its row says whether it has a key. */
+static int remove_remains(Store *s, int dir_fd, const StoreVolume *v, const char *volume, char **ret_error) {
+        _cleanup_free_ char *name = volume_file_name(volume, NULL), *prefix = strjoin(volume, "@");
+        int r;
+
+        if (!name || !prefix)
+                return -ENOMEM;
+        r = dir_for_each(dir_fd, remove_snapshot_file, prefix);
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot remove snapshots of volume '%s'", volume);
+        if ((unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT) || fsync(dir_fd) < 0)
+                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), name);
+        return forget(s, dir_fd, volume, v->luks_uuid, ret_error);
+}
+
+/* Somebody may need the file or the key that is there and belongs to no volume. */
+static int refuse_ownerless(int dir_fd, const VolumeSpec *spec, const char *name, char **ret_error) {
+        if (faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
+                return sentence(ret_error, -EEXIST, "'%s" LAYOUT_VOLUMES_DIR "/%s' is there already, and belongs to no volume: move it away.",
+                                layout_root(), name);
+        if (spec->encrypted && !spec->key_file && volume_key_exists(spec->name))
+                return sentence(ret_error, -EEXIST, "'%s" LAYOUT_CREDENTIALS_DIR "/inferno.volume.%s' is there already, and the key of no volume: "
+                                "move it away.", layout_root(), spec->name);
+        return 0;
+}
+
 static int create(Store *s, int dir_fd, const VolumeSpec *spec, char **ret_error) {
         _cleanup_free_ char *name = volume_file_name(spec->name, NULL), *temporary = strf(".new-%s", spec->name), *error = NULL;
         int r;
 
         if (!name || !temporary)
                 return -ENOMEM;
+        r = refuse_ownerless(dir_fd, spec, name, ret_error);
+        if (r < 0)
+                return r;
         r = store_volume_add(s, spec->name, BACKEND_FILE, spec->size, spec->label ?: "");
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
@@ -129,29 +181,10 @@ static int create(Store *s, int dir_fd, const VolumeSpec *spec, char **ret_error
                 r = store_volume_set_ready(s, spec->name);
                 return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
         }
-        (void) unlinkat(dir_fd, temporary, 0);
-        (void) store_volume_remove(s, spec->name);
-        if (r == -EEXIST)
-                return sentence(ret_error, r, "'%s" LAYOUT_VOLUMES_DIR "/%s' is there already, and belongs to no volume: move it away.",
-                                layout_root(), name);
+        (void) forget(s, dir_fd, spec->name, spec->encrypted && !spec->key_file, NULL);
         if (error)
                 return sentence(ret_error, r, "%s", error);
         return sentence_errno(ret_error, r, "Cannot make volume '%s' in '%s" LAYOUT_VOLUMES_DIR "'", spec->name, layout_root());
-}
-
-/* What a killed creation or removal has left: nobody has used it, or wants it any more. */
-static int remove_remains(Store *s, int dir_fd, const char *volume, char **ret_error) {
-        _cleanup_free_ char *name = volume_file_name(volume, NULL);
-        int r;
-
-        if (!name)
-                return -ENOMEM;
-        if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
-                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), name);
-        if (fsync(dir_fd) < 0)
-                return negative_errno();
-        r = store_volume_remove(s, volume);
-        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
 }
 
 int volume_create(Store *s, const VolumeSpec *spec, char **ret_error) {
@@ -171,7 +204,7 @@ int volume_create(Store *s, const VolumeSpec *spec, char **ret_error) {
         if (r < 0 && r != -ENOENT)
                 return volume_fail_store(s, r, ret_error);
         if (r >= 0) {
-                r = remove_remains(s, h.dir_fd, spec->name, ret_error);
+                r = remove_remains(s, h.dir_fd, &h.row, spec->name, ret_error);
                 if (r < 0)
                         return r;
         }
@@ -196,13 +229,7 @@ int volume_remove(Store *s, const char *name, char **ret_error) {
                                 name, name, snapshots[0]);
         /* From here on it is not used, whether or not we come to the end. */
         r = store_volume_withdraw(s, name);
-        r = r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, h.dir_fd, name, ret_error);
-        if (r >= 0 && h.row.luks_uuid) {
-                r = volume_key_remove(name);
-                if (r < 0)
-                        r = sentence_errno(ret_error, r, "Cannot remove the key of volume '%s'", name);
-        }
-        return r;
+        return r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, h.dir_fd, &h.row, name, ret_error);
 }
 
 int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
@@ -230,8 +257,37 @@ int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
 
 /* --- keys --- */
 
-/* The present header, and then the new key where it is kept: between the two only the old one is there, and opens the volume. Only when the
- * new one is safe is the old one taken away. */
+/* Takes the key that was put aside out of the header: a new one that has not taken its place yet, or an old one that has lost it. */
+static int drop_aside(const char *volume, const char *path, const VolumeKey *present, char **ret_error) {
+        _cleanup_(volume_key_freep) VolumeKey *aside = NULL;
+        int r;
+
+        r = volume_key_load_aside(volume, &aside, ret_error);
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                r = luks_remove_key(path, aside->bytes, aside->size, present->bytes, present->size, ret_error);
+        if (r < 0)
+                return r;
+        r = volume_key_remove_aside(volume);
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot remove the former key of volume '%s'", volume) : 0;
+}
+
+/* The kept key and another one, which is aside, change places at once. So there is at any moment a kept key that opens the volume, and what is
+ * aside is to go. */
+static int rotate(const char *name, const char *path, const VolumeKey *old, const VolumeKey *new, char **ret_error) {
+        int r;
+
+        r = drop_aside(name, path, old, ret_error);
+        if (r >= 0)
+                r = volume_key_put_aside(name, new, ret_error);
+        if (r >= 0)
+                r = luks_add_key(path, old->bytes, old->size, new->bytes, new->size, ret_error);
+        if (r >= 0)
+                r = volume_key_exchange(name, ret_error);
+        return r >= 0 ? drop_aside(name, path, new, ret_error) : r;
+}
+
 int volume_change_key(Store *s, const char *name, const char *old_key_file, const char *new_key_file, bool replace, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
         _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
@@ -253,11 +309,10 @@ int volume_change_key(Store *s, const char *name, const char *old_key_file, cons
         if (r >= 0)
                 r = new_key_file ? volume_key_read(new_key_file, &new, ret_error) : volume_key_new_random(&new);
         if (r >= 0)
-                r = luks_add_key(path, old->bytes, old->size, new->bytes, new->size, ret_error);
-        if (r >= 0 && !new_key_file)
-                r = volume_key_store(name, new, ret_error);
+                r = new_key_file ? luks_add_key(path, old->bytes, old->size, new->bytes, new->size, ret_error)
+                                 : rotate(name, path, old, new, ret_error);
         if (r >= 0 && replace)
-                r = luks_remove_key(path, old->bytes, old->size, ret_error);
+                r = luks_remove_key(path, old->bytes, old->size, new->bytes, new->size, ret_error);
         return r;
 }
 
@@ -357,9 +412,9 @@ int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_
         fd = volume_open_file(h.dir_fd, name, snapshot, size, O_RDONLY, ret_error);
         if (fd < 0)
                 return fd;
-        /* The keys are those of now, not those of then. */
+        /* The keys are those of now, not those of then; all that is wanted of what is there now is its header. */
         if (h.row.luks_uuid) {
-                header_fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDONLY, ret_error);
+                header_fd = volume_open_file(h.dir_fd, name, NULL, LUKS_HEADER_BYTES, O_RDONLY, ret_error);
                 if (header_fd < 0)
                         return header_fd;
         }

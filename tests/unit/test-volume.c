@@ -12,6 +12,7 @@
 #include "volume/volume.h"
 
 #define FILE_OF_DATA LAYOUT_VOLUMES_DIR "/data.img"
+#define KEY_OF_DATA LAYOUT_CREDENTIALS_DIR "/inferno.volume.data"
 
 static char root[] = "/tmp/inferno-test-volume.XXXXXX";
 static Store *store;
@@ -94,7 +95,8 @@ static void test_create(void **state) {
 
 /* A file that belongs to no volume may be somebody's data; one that a killed creation left may not. */
 static void test_interrupted(void **state) {
-        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *text = NULL;
+        _cleanup_free_ char *path = path_of(FILE_OF_DATA), *snapshot = path_of(LAYOUT_VOLUMES_DIR "/data@begun.img"),
+                            *begun = path_of(LAYOUT_VOLUMES_DIR "/.new-data"), *other = path_of(LAYOUT_VOLUMES_DIR "/data2@begun.img"), *text = NULL;
         _cleanup_store_volume_ StoreVolume v = {};
         VolumeUse use = { .name = (char *) "data", .mount_point = (char *) "/data" };
         Definition d = definition("a", &use);
@@ -111,6 +113,36 @@ static void test_interrupted(void **state) {
         create("data");
         assert_ok(store_volume_get(store, "data", &v));
         assert_int_equal(v.size, MIB(16));
+
+        put(LAYOUT_VOLUMES_DIR "/data@begun.img", "a copy");
+        put(LAYOUT_VOLUMES_DIR "/.new-data", "a copy");
+        put(LAYOUT_VOLUMES_DIR "/data2@begun.img", "of another volume");
+        assert_ok(volume_remove(store, "data", &error));
+        assert_true(access(snapshot, F_OK) < 0);
+        assert_true(access(begun, F_OK) < 0);
+        assert_ok(access(other, F_OK));
+}
+
+/* The same goes for a key that belongs to no volume. */
+static void test_interrupted_encrypted(void **state) {
+        _cleanup_free_ char *path = path_of(KEY_OF_DATA), *aside = path_of(LAYOUT_CREDENTIALS_DIR "/.aside-inferno.volume.data"), *text = NULL;
+        const VolumeSpec spec = { .name = "data", .size = MIB(32), .encrypted = true };
+        _cleanup_store_volume_ StoreVolume v = {};
+
+        put(KEY_OF_DATA, "precious");
+        assert_refused(volume_create(store, &spec, &error), EEXIST, "the key of no volume");
+        put(FILE_OF_DATA, "precious");
+        assert_refused(volume_create(store, &spec, &error), EEXIST, "belongs to no volume");
+        assert_ok(read_file_at(AT_FDCWD, path, 100, &text, NULL));
+        assert_string_equal(text, "precious");
+        assert_error(store_volume_get(store, "data", &v), ENOENT);
+
+        assert_ok(store_volume_add(store, "data", "file", MIB(32), ""));
+        assert_ok(store_volume_set_luks(store, "data", "uuid", "cipher", 64));
+        put(LAYOUT_CREDENTIALS_DIR "/.aside-inferno.volume.data", "another");
+        assert_ok(volume_remove(store, "data", &error));
+        assert_true(access(path, F_OK) < 0);
+        assert_true(access(aside, F_OK) < 0);
 }
 
 static void test_resize(void **state) {
@@ -284,6 +316,16 @@ static void test_encrypted(void **state) {
         assert_refused(volume_change_key(store, "data", one, two, true, &error), EKEYREJECTED, "does not open");
         assert_ok(volume_change_key(store, "data", two, one, false, &error));
         assert_ok(volume_change_key(store, "data", one, two, false, &error));
+        /* Both open it now, each is the other's successor, and none its own. */
+        assert_refused(volume_change_key(store, "data", two, two, true, &error), EKEYREJECTED, "is the present one");
+        assert_ok(volume_change_key(store, "data", one, two, true, &error));
+        assert_refused(volume_change_key(store, "data", one, two, true, &error), EKEYREJECTED, "does not open");
+
+        /* All that restoring wants of what is there is the header. */
+        assert_int_equal(truncate(path, MIB(20)), 0);
+        assert_refused(volume_snapshot(store, "data", "t", &error), EUCLEAN, "restore a snapshot");
+        assert_ok(volume_restore(store, "data", "s", &error));
+        assert_ok(volume_change_key(store, "data", two, one, false, &error));
 
         assert_ok(volume_backup_header(store, "data", header, &error));
         assert_ok(stat(header, &st));
@@ -298,6 +340,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_create, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_interrupted_encrypted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_resize, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_snapshots, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_attach, setup, teardown),
