@@ -581,6 +581,43 @@ int store_network_list_active(Store *s, char ***ret_vms) {
         return query_strv(s, ret_vms, "SELECT vm FROM network_state WHERE active = 1 ORDER BY vm", "");
 }
 
+void store_networks_free(StoreNetwork *v, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                free(v[i].vm);
+        free(v);
+}
+
+int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        StoreNetwork *v = NULL;
+        size_t n = 0;
+        int r;
+
+        r = prepare(s, &st, "SELECT vm, subnet, active FROM network_state ORDER BY vm", "");
+        if (r < 0)
+                return r;
+        while ((r = step(s, st)) > 0) {
+                const char *vm = (const char *) sqlite3_column_text(st, 0);
+                StoreNetwork *slot = GREEDY_APPEND(v, n);
+
+                if (slot) {
+                        *slot = (StoreNetwork) { vm ? strdup(vm) : NULL, (unsigned) sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2) != 0 };
+                        n++;
+                }
+                if (!slot || !slot->vm) {
+                        r = fail_oom(s);
+                        break;
+                }
+        }
+        if (r < 0) {
+                store_networks_free(v, n);
+                return r;
+        }
+        *ret = v;
+        *ret_n = n;
+        return 0;
+}
+
 static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {
         const char *ulid = (const char *) sqlite3_column_text(st, 0), *digest = (const char *) sqlite3_column_text(st, 1);
 

@@ -28,6 +28,13 @@ int store_network_ensure(Store *s, const char *vm, unsigned n_subnets, unsigned 
 int store_network_get(Store *s, const char *vm, unsigned *ret_index);                  /* -ENOENT */
 int store_network_set_active(Store *s, const char *vm, bool active);
 int store_network_list_active(Store *s, char ***ret_vms);
+typedef struct StoreNetwork {
+        char *vm;
+        unsigned index;
+        bool active;
+} StoreNetwork;
+void store_networks_free(StoreNetwork *v, size_t n);
+int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n);                   /* by vm, bytewise */
 
 /* versions: what was built for a VM. `digest` is the hex sha256 of all inputs. */
 typedef struct StoreVersion {

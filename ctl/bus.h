@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* systemd over the bus: units of VMs, jobs. *ret_error is a sentence for people where a function has one, NULL: no memory. */
+
+#include <systemd/sd-bus.h>
+
+#include "base/macros.h"
+
+/* systemd answers a question within this, or is not well. */
+#define BUS_TIMEOUT_USEC (25 * USEC_PER_SEC)
+
+int bus_open(sd_bus **ret, char **ret_error);
+
+/* inferno@VM.service as systemd has it now; one that is not loaded is "inactive". Strings are never NULL. */
+typedef struct BusUnit {
+        char *load_state;               /* "loaded", "not-found", "masked", … */
+        char *active_state;             /* "active", "inactive", "failed", "activating", "deactivating", "reloading" */
+        char *sub_state;                /* "running", "start-pre", … */
+        char *file_state;               /* "generated", … */
+        char *result;                   /* "success", "exit-code", "signal", "timeout", "watchdog", … */
+        char *status_text;              /* what kiln says of itself */
+        char *slice, *control_group, *description;
+        char *invocation_id;            /* 32 hex digits; empty: has not run */
+        uint64_t active_enter_usec, active_exit_usec, inactive_enter_usec;     /* wall clock; 0: never */
+        uint64_t memory_current, cpu_usage_nsec, tasks_current;                 /* UINT64_MAX: not known */
+        uint32_t main_pid, n_restarts;
+        int32_t main_code, main_status; /* CLD_EXITED and the exit code, or CLD_KILLED, CLD_DUMPED and the signal; 0: has not ended yet */
+        bool need_daemon_reload;
+} BusUnit;
+void bus_unit_done(BusUnit *u);
+#define _cleanup_bus_unit_ _cleanup_(bus_unit_done)
+
+int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error);
+/* Whether the guest's main process is, or is going to be, there: anything but inactive and failed. */
+bool bus_unit_is_active(const BusUnit *u);
+/* The exit code of the run that has ended last, as a shell has it: the guest's own, 128 + n for a signal; EXIT_FAILED where it did not come to that,
+ * 0 where it has ended well. */
+int bus_unit_exit_code(const BusUnit *u);
+
+/* All units of VMs that systemd has loaded, in one call. */
+typedef struct BusUnitSummary {
+        char *vm, *load_state, *active_state, *sub_state;
+} BusUnitSummary;
+void bus_unit_summaries_free(BusUnitSummary *u, size_t n);
+/* Sorted by vm, bytewise. */
+int bus_list_units(sd_bus *bus, BusUnitSummary **ret, size_t *ret_n, char **ret_error);
+
+/* Keeps systemd from forgetting the unit, and with it how it ended, as long as this connection is there. */
+int bus_ref_unit(sd_bus *bus, const char *vm, char **ret_error);
+/* Calls f whenever a property of the unit changes, until the slot is freed. */
+int bus_watch_unit(sd_bus *bus, const char *vm, sd_bus_message_handler_t f, void *userdata, sd_bus_slot **ret);
+
+/* "KillUnit": a signal to the main process alone ("main"), or to all ("all"). */
+int bus_kill_unit(sd_bus *bus, const char *vm, const char *who, int signo, char **ret_error);
+int bus_reset_failed(sd_bus *bus, const char *vm, char **ret_error);
+
+/* Jobs that we have asked for. Made before the first is asked for, so that none can end unseen. */
+typedef struct BusJobs BusJobs;
+int bus_jobs_new(sd_bus *bus, BusJobs **ret, char **ret_error);
+BusJobs *bus_jobs_free(BusJobs *j);
+DEFINE_TRIVIAL_CLEANUP_FUNC(BusJobs *, bus_jobs_free)
+
+/* "StartUnit", "StopUnit", "RestartUnit"; mode "replace". */
+int bus_jobs_add(BusJobs *j, const char *method, const char *vm, char **ret_error);
+/* How many have not ended; with an event loop attached to the bus that is all there is to do. */
+size_t bus_jobs_pending(const BusJobs *j);
+/* Waits for all, without an event loop: at most so long (UINT64_MAX: for ever). -ETIMEDOUT. */
+int bus_jobs_wait(BusJobs *j, uint64_t timeout_usec);
+/* How the job of a VM ended: "done", "failed", "canceled", "timeout", "dependency", "skipped"; NULL: not yet, or there is none. */
+const char *bus_jobs_result(const BusJobs *j, const char *vm);

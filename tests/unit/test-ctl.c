@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <fcntl.h>
+#include <locale.h>
+
+#include "base/fd.h"
+#include "ctl/completion.h"
+#include "ctl/options.h"
+#include "ctl/table.h"
+#include "json/json.h"
+#include "test.h"
+
+/* Parses; the sentence of an error is in `said`. */
+static char *said;
+
+#define PARSE(line, ...)                                                                                        \
+        ({                                                                                                      \
+                const char *_argv[] = { "infernoctl", __VA_ARGS__, NULL };                                      \
+                free(said);                                                                                     \
+                said = NULL;                                                                                    \
+                command_line_parse((int) ELEMENTSOF(_argv) - 1, (char **) _argv, line, &said);                  \
+        })
+
+static void test_command_line(void **state) {
+        _cleanup_command_line_ CommandLine a = {}, b = {}, c = {}, d = {}, e = {};
+
+        assert_ok(PARSE(&a, "list", "--state", "active", "--state=failed", "-q", "--format=json"));
+        assert_string_equal(a.command->name, "list");
+        assert_int_equal(a.n_args, 0);
+        assert_true(a.quiet);
+        assert_string_equal(a.format, "json");
+
+        assert_ok(PARSE(&b, "--format", "table", "ps"));
+        assert_string_equal(b.command->name, "list");
+        assert_string_equal(b.format, "table");
+
+        assert_ok(PARSE(&c, "completion", "--", "--help"));
+        assert_int_equal(c.n_args, 1);
+        assert_string_equal(c.args[0], "--help");
+        assert_null(c.args[1]);
+        assert_false(c.help);
+
+        assert_ok(PARSE(&d, "completion", "--help"));
+        assert_true(d.help);
+        assert_ok(PARSE(&e, "-h"));
+        assert_true(e.help);
+        assert_null(e.command);
+        free(said);
+        said = NULL;
+}
+
+static void test_wrong_command_lines(void **state) {
+        static const struct {
+                const char *words[4], *said;
+        } cases[] = {
+                { { NULL }, "What is to be done? See infernoctl --help." },
+                { { "nonsense" }, "There is no command \"nonsense\": see infernoctl --help." },
+                { { "list", "--nonsense=1" }, "list: unknown option \"--nonsense\"." },
+                { { "list", "-x" }, "list: unknown option \"-x\"." },
+                { { "list", "--state" }, "list: option --state needs a value: --state=STATE." },
+                { { "list", "--state=running" }, "list: \"running\" is no value for --state=STATE." },
+                { { "list", "--format=xml" }, "list: \"xml\" is no value for --format=FORMAT." },
+                { { "list", "--quiet=1" }, "list: option --quiet takes no value." },
+                { { "list", "word" }, "list: \"word\" is a word too many: infernoctl list " },
+                { { "completion" }, "completion: something is missing: infernoctl completion bash|zsh|fish" },
+                { { "completion", "--format=json", "bash" }, "completion: unknown option \"--format\"." },
+                { { "--format=json", "completion", "bash" }, "completion: unknown option \"--format\"." },
+                { { "--nonsense" }, "infernoctl: unknown option \"--nonsense\"." },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const char *const *w = cases[i].words;
+                _cleanup_command_line_ CommandLine l = {};
+
+                assert_error(PARSE(&l, w[0], w[1], w[2], w[3]), EINVAL);
+                assert_string_equal(said, cases[i].said);
+        }
+        free(said);
+        said = NULL;
+}
+
+/* What every entry must have, so that parser, help and completion can rely on it. */
+static void test_commands(void **state) {
+        for (const Command *const *p = commands; *p; p++) {
+                const Command *c = *p;
+                _cleanup_strv_ char **words = NULL;
+                const char *space = strchr(c->name, ' ');
+                size_t n;
+
+                assert_ok(strv_consume(&words, space ? strndup(c->name, (size_t) (space - c->name)) : strdup(c->name)));
+                if (space)
+                        assert_ok(strv_extend(&words, space + 1));
+                assert_ptr_equal(command_find(words, strv_length(words), &n), c);
+                assert_int_equal(n, strv_length(words));
+                assert_non_null(c->synopsis);
+                assert_non_null(c->run);
+                assert_false(endswith(c->summary, "."));
+                assert_true(c->min_args <= c->max_args);
+                assert_true((c->max_args == 0) == isempty(c->synopsis));
+                /* Those of a group stand together. */
+                if (space && p > commands && !command_is_group(words[0]))
+                        fail();
+                for (const CtlOption *o = c->options; o && o->name; o++) {
+                        assert_non_null(o->target);
+                        assert_non_null(o->help);
+                        assert_true((o->kind == CTL_OPTION_FLAG) == !o->argument);
+                        assert_true((o->word == CTL_WORD_CHOICE) == !!o->choices);
+                        for (const CtlOption *other = c->options; other < o; other++) {
+                                assert_string_not_equal(other->name, o->name);
+                                assert_true(o->letter == 0 || o->letter != other->letter);
+                        }
+                        for (const CtlOption *other = common_options; other->name; other++)
+                                assert_string_not_equal(other->name, o->name);
+                }
+        }
+}
+
+/* Not to be inlined: gcc 12 takes what points into the text for pointers to the variable. */
+static __attribute__((noinline)) char *read_source(const char *path) {
+        _cleanup_free_ char *whole = strjoin(getenv("INFERNO_SOURCE") ?: ".", "/", path);
+        char *text;
+
+        assert_non_null(whole);
+        assert_ok(read_file_at(AT_FDCWD, whole, MIB(1), &text, NULL));
+        return text;
+}
+
+/* Whether a word of roff, "\-\-name", stands in a text and ends there. */
+static bool has_option(const char *text, const char *name) {
+        _cleanup_free_ char *word = strjoin("\\-\\-", name);
+        const char *p = text;
+
+        /* Names of options have "-" as "\-". */
+        for (char *q = word + 4; (q = strchr(q, '-')); q += 2) {
+                size_t at = (size_t) (q - word);
+                char *longer = strf("%.*s\\-%s", (int) at, word, q + 1);
+
+                free(word);
+                word = longer;
+                q = word + at;
+        }
+        while ((p = strstr(p, word))) {
+                p += strlen(word);
+                if (!strchr("abcdefghijklmnopqrstuvwxyz", *p) && p[0] != '\\')
+                        return true;
+                if (p[0] == '\\' && p[1] != '-')
+                        return true;
+        }
+        return false;
+}
+
+/* man/infernoctl.1 has a section ".SS NAME" for each command, with each of its options, and no other sections of that kind. */
+static void test_man_page(void **state) {
+        _cleanup_free_ char *page = read_source("man/infernoctl.1");
+        size_t n_sections = 0, n_commands = 0;
+
+        for (const char *p = page; (p = strstr(p, "\n.SS ")); p++)
+                n_sections++;
+        for (const Command *const *c = commands; *c; c++) {
+                _cleanup_free_ char *title = strjoin("\n.SS ", (*c)->name, "\n"), *section = NULL;
+                const char *begin = strstr(page, title), *end;
+
+                n_commands++;
+                if (!begin)
+                        fail_msg("man/infernoctl.1 has no section for %s", (*c)->name);
+                begin += strlen(title);
+                end = strstr(begin, "\n.S");
+                section = strndup(begin, end ? (size_t) (end - begin) : strlen(begin));
+                for (const CtlOption *o = (*c)->options; o && o->name; o++)
+                        if (!has_option(section, o->name))
+                                fail_msg("man/infernoctl.1 does not say what --%s of %s is", o->name, (*c)->name);
+                for (const char *p = section; (p = strstr(p, "\n.BI \\-\\-"));) {
+                        _cleanup_free_ char *name = NULL;
+                        bool known = false;
+
+                        p += strlen("\n.BI \\-\\-");
+                        name = strndup(p, strspn(p, "abcdefghijklmnopqrstuvwxyz"));
+                        for (const CtlOption *o = (*c)->options; o && o->name; o++)
+                                known = known || startswith(o->name, name);
+                        if (!known)
+                                fail_msg("man/infernoctl.1 has an option --%s that %s has not", name, (*c)->name);
+                }
+        }
+        assert_int_equal(n_sections, n_commands);
+}
+
+static void test_completion(void **state) {
+        static const char *const shells[] = { "bash", "zsh", "fish" };
+        char *script;
+
+        for (size_t i = 0; i < ELEMENTSOF(shells); i++) {
+                _cleanup_free_ char *text = NULL;
+
+                assert_ok(completion_script(shells[i], &text));
+                for (const Command *const *c = commands; *c; c++) {
+                        _cleanup_free_ char *quoted = strf("'%s'", (*c)->name);
+
+                        assert_non_null(strstr(text, quoted));
+                        for (const CtlOption *o = (*c)->options; o && o->name; o++) {
+                                _cleanup_free_ char *option = strf(i == 2 ? "-l %s" : "--%s", o->name);
+
+                                assert_non_null(strstr(text, option));
+                        }
+                }
+        }
+        assert_error(completion_script("tcsh", &script), EINVAL);
+}
+
+static const TableColumn columns[] = {
+        { "NAME", "name", TABLE_TEXT },
+        { "SIZE", "size", TABLE_BYTES },
+        { "TEXT", "text", TABLE_TEXT, .shrinks = true },
+        { NULL, "more" },
+        {},
+};
+
+static Table *make_table(void) {
+        Table *t;
+
+        assert_ok(table_new(columns, &t));
+        table_add_text(t, "a");
+        table_add_number(t, 1536);
+        table_add_text(t, "short");
+        table_add_bool(t, true);
+        table_add_text(t, "bcd");
+        table_add_number(t, UINT64_MAX);
+        table_add_text(t, "a text that is rather long");
+        table_add_none(t);
+        return t;
+}
+
+static void test_table(void **state) {
+        _cleanup_(table_freep) Table *t = make_table();
+        _cleanup_free_ char *wide = NULL, *narrow = NULL, *json = NULL;
+        _cleanup_json_ json_t *j = NULL;
+
+        assert_int_equal(table_rows(t), 2);
+        assert_ok(table_format(t, 0, &wide));
+        assert_string_equal(wide, "NAME  SIZE  TEXT\n"
+                                  "a     1.5K  short\n"
+                                  "bcd      -  a text that is rather long\n");
+        assert_ok(table_format(t, 24, &narrow));
+        assert_string_equal(narrow, "NAME  SIZE  TEXT\n"
+                                    "a     1.5K  short\n"
+                                    "bcd      -  a text that…\n");
+        j = table_to_json(t);
+        json = json_format(j);
+        assert_string_equal(json, "[{\"more\":true,\"name\":\"a\",\"size\":1536,\"text\":\"short\"},"
+                                  "{\"more\":null,\"name\":\"bcd\",\"size\":null,\"text\":\"a text that is rather long\"}]\n");
+}
+
+/* Columns that may not shrink stay whole, however narrow the terminal is. */
+static void test_narrow_table(void **state) {
+        _cleanup_(table_freep) Table *t = make_table();
+        _cleanup_free_ char *text = NULL;
+
+        assert_ok(table_format(t, 1, &text));
+        assert_string_equal(text, "NAME  SIZE  TEXT\n"
+                                  "a     1.5K  short\n"
+                                  "bcd      -  a text …\n");
+}
+
+static void test_escape(void **state) {
+        static const struct {
+                const char *raw, *fit;
+        } cases[] = {
+                { "plain", "plain" },
+                { "\033]0;title\a", "\\x1b]0;title\\x07" },
+                { "a\nb\tc", "a\\x0ab\\x09c" },
+                { "grün €", "grün €" },
+                { "\xff\xfe", "\\xff\\xfe" },
+                { "\xc3", "\\xc3" },
+                { "\xc2\x9b", "\\xc2\\x9b" },                           /* CSI as one character of C1 */
+                { "a\xe2\x80\xae" "b", "a\\xe2\\x80\\xae" "b" },        /* right-to-left override */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *text = text_escape(cases[i].raw);
+
+                assert_string_equal(text, cases[i].fit);
+        }
+}
+
+static void test_formats(void **state) {
+        static const struct {
+                uint64_t n;
+                const char *text;
+        } bytes[] = { { 0, "0B" }, { 1023, "1023B" }, { 1024, "1K" }, { 1536, "1.5K" }, { MIB(128), "128M" }, { GIB(5) / 2, "2.5G" }, { UINT64_MAX, "16E" } },
+          durations[] = { { 350000, "350ms" }, { 1500000, "1.5s" }, { 59 * USEC_PER_SEC, "59s" }, { 61 * USEC_PER_SEC, "1min 1s" },
+                          { 3660 * USEC_PER_SEC, "1h 1min" }, { 90000 * USEC_PER_SEC, "1d 1h" } };
+
+        for (size_t i = 0; i < ELEMENTSOF(bytes); i++) {
+                _cleanup_free_ char *text = format_bytes(bytes[i].n);
+
+                assert_string_equal(text, bytes[i].text);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(durations); i++) {
+                _cleanup_free_ char *text = format_duration(durations[i].n);
+
+                assert_string_equal(text, durations[i].text);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_command_line),
+                cmocka_unit_test(test_wrong_command_lines),
+                cmocka_unit_test(test_commands),
+                cmocka_unit_test(test_man_page),
+                cmocka_unit_test(test_completion),
+                cmocka_unit_test(test_table),
+                cmocka_unit_test(test_narrow_table),
+                cmocka_unit_test(test_escape),
+                cmocka_unit_test(test_formats),
+        };
+
+        setlocale(LC_CTYPE, "C.UTF-8");
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
