@@ -60,21 +60,33 @@ static void guest_parts_done(GuestParts *p) {
         definition_free(p->definition);
 }
 
+/* For volumes that the guest is to open before anything of its image is there. */
+static void collect_volume_programs(GuestParts *p, size_t *n) {
+        const VolumeUse *volumes = p->definition->volumes;
+        bool opens = false, makes = false, checks = false;
+
+        for (size_t i = 0; i < p->definition->n_volumes; i++) {
+                opens = opens || volumes[i].encrypted;
+                makes = makes || (volumes[i].make_fs && !volumes[i].read_only);
+                checks = checks || !volumes[i].read_only;
+        }
+        if (opens)
+                p->items[(*n)++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/cryptsetup", "/inferno/sbin/cryptsetup" };
+        if (makes)
+                p->items[(*n)++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/mke2fs", "/inferno/sbin/mke2fs" };
+        if (checks)
+                p->items[(*n)++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/e2fsck", "/inferno/sbin/e2fsck" };
+}
+
 /* Bundle=: each under its own name. */
 static int collect_items(GuestParts *p) {
         char *const *programs = p->definition->bundle;
         size_t n = 0;
 
-        p->items = calloc(strv_length(programs) + 3, sizeof(BundleItem));
+        p->items = calloc(strv_length(programs) + 4, sizeof(BundleItem));
         if (!p->items)
                 return log_oom();
-        /* For volumes that the guest is to open before anything of its image is there. */
-        for (size_t i = 0; i < p->definition->n_volumes; i++)
-                if (p->definition->volumes[i].encrypted) {
-                        p->items[n++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/cryptsetup", "/inferno/sbin/cryptsetup" };
-                        p->items[n++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/mke2fs", "/inferno/sbin/mke2fs" };
-                        break;
-                }
+        collect_volume_programs(p, &n);
         STRV_FOREACH(program, programs) {
                 char *target = strf(WIRE_PROGRAMS_DIR "%s", strrchr(*program, '/'));
 

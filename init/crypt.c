@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <linux/dm-ioctl.h>
+#include <malloc.h>
 #include <poll.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/base64.h"
@@ -19,7 +19,9 @@
 #include "init/channel.h"
 #include "init/console.h"
 #include "init/crypt.h"
+#include "init/filesystem.h"
 #include "init/luks-header.h"
+#include "init/program.h"
 #include "json/json.h"
 
 /* linux/fs.h, which does not go together with sys/mount.h. */
@@ -28,16 +30,32 @@
 #define HEADERS_DIR "/headers"          /* of the initramfs */
 #define KEY_CALL_MSEC (90 * 1000)       /* for the host to connect, and then for each piece of its answer */
 
-enum { BLANK_BYTES = 1024 * 1024 };
-
 typedef struct Key {
         size_t size;
         uint8_t bytes[WIRE_KEY_BYTES_MAX];
 } Key;
 
-static void key_done(Key *k) {
-        explicit_bzero(k, sizeof(*k));
-        (void) munlock(k, sizeof(*k));
+/* In pages of its own: never in a dump, nor in a child. */
+static Key *key_free(Key *k) {
+        if (k) {
+                explicit_bzero(k, sizeof(*k));
+                (void) munmap(k, sizeof(*k));
+        }
+        return NULL;
+}
+
+static void key_freep(Key **k) {
+        key_free(*k);
+}
+
+static Key *key_new(void) {
+        Key *k = mmap(NULL, sizeof(Key), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (k == MAP_FAILED)
+                return NULL;
+        if (mlock(k, sizeof(*k)) < 0 || madvise(k, sizeof(*k), MADV_DONTDUMP) < 0 || madvise(k, sizeof(*k), MADV_DONTFORK) < 0)
+                return key_free(k);
+        return k;
 }
 
 static int fail(const RunVolume *v, Failure *failure, int r, const char *reason) {
@@ -92,22 +110,6 @@ static int write_header(const char *path, const void *data, size_t n) {
         return fd < 0 ? negative_errno() : write_full(fd, data, n);
 }
 
-/* Whether nobody has ever written where a file system begins: cipher text is not zero. */
-static int is_blank(int device_fd, uint64_t at) {
-        char buf[16384];
-        int r;
-
-        for (uint64_t i = 0; i < BLANK_BYTES; i += sizeof(buf)) {
-                r = pread_full(device_fd, buf, sizeof(buf), at + i);
-                if (r < 0)
-                        return r;
-                for (size_t k = 0; k < sizeof(buf); k++)
-                        if (buf[k])
-                                return 0;
-        }
-        return 1;
-}
-
 static int check_header(const RunVolume *v, const char *copy, bool *ret_blank, Failure *failure) {
         const LuksExpected expected = { v->luks_uuid, v->luks_cipher, v->luks_key_bytes };
         _cleanup_close_ int fd = open(v->device, O_RDONLY | O_CLOEXEC);
@@ -139,7 +141,7 @@ static int check_header(const RunVolume *v, const char *copy, bool *ret_blank, F
                 r = write_header(copy, data, 2 * (size_t) size);
         if (r < 0)
                 return fail_errno(v, failure, r, "copy its header");
-        r = is_blank(fd, l.data_offset);
+        r = filesystem_is_blank(fd, l.data_offset, device_size);
         if (r < 0)
                 return fail_errno(v, failure, r, "read its beginning");
         *ret_blank = r > 0;
@@ -192,6 +194,13 @@ static int call_host(unsigned port, const char *request, size_t n, HttpParser *p
         }
 }
 
+/* For jansson, which copies what it reads: nothing of it stays in memory that was given back. */
+static void wipe_and_free(void *p) {
+        if (p)
+                explicit_bzero(p, malloc_usable_size(p));
+        free(p);
+}
+
 /* {"data":{"data":{"key":"<base64>"}}} */
 static int decode_key(const char *body, size_t n, Key *ret) {
         _cleanup_json_ json_t *j = NULL;
@@ -201,6 +210,7 @@ static int decode_key(const char *body, size_t n, Key *ret) {
         ssize_t k;
         int r;
 
+        json_set_alloc_funcs(malloc, wipe_and_free);
         r = json_parse(body, n, WIRE_HTTP_BODY_MAX, &j, error);
         if (r < 0)
                 return r;
@@ -209,7 +219,6 @@ static int decode_key(const char *body, size_t n, Key *ret) {
         if (!text)
                 return -EBADMSG;
         k = base64_decode(text, json_string_length(value), ret->bytes, sizeof(ret->bytes));
-        explicit_bzero((char *) text, json_string_length(value));
         if (k < 1)
                 return -EBADMSG;
         ret->size = (size_t) k;
@@ -235,96 +244,18 @@ static int get_key(const RunVolume *v, unsigned port, Key *ret, Failure *failure
                                    http_status(p));
         body = http_body(p, &n);
         r = decode_key(body, n, ret);
-        explicit_bzero((char *) body, n);
         return r < 0 ? fail_errno(v, failure, r, "read the key that the host gives") : 0;
 }
 
-/* --- programs --- */
-
-/* Runs a program of the initramfs to its end, with something small on its standard input. Returns its exit status. What it said last against it is in
- * `said`. */
-static int run(const char *const argv[], const void *input, size_t n, char *said, size_t n_said) {
-        static const char *const env[] = {
-                "PATH=/inferno/sbin:/usr/sbin:/sbin:/usr/bin:/bin", "LANG=C",
-                "LD_LIBRARY_PATH=/lib:/lib64:/usr/lib:/usr/lib64",
-                "DM_DISABLE_UDEV=1",            /* there is none to wait for */
-                "MKE2FS_CONFIG=/dev/null",
-                NULL,
-        };
-        _cleanup_close_ int in_read = -EBADF, in_write = -EBADF, out_read = -EBADF, out_write = -EBADF;
-        int fds[2], status;
-        ssize_t k;
-        pid_t pid;
-
-        said[0] = 0;
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return negative_errno();
-        in_read = fds[0];
-        in_write = fds[1];
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return negative_errno();
-        out_read = fds[0];
-        out_write = fds[1];
-        /* Less than a pipe holds. */
-        if (n > 0 && write_full(in_write, input, n) < 0)
-                return negative_errno();
-        in_write = safe_close(in_write);
-
-        pid = fork();
-        if (pid < 0)
-                return negative_errno();
-        if (pid == 0) {
-                sigset_t none;
-
-                (void) sigemptyset(&none);
-                (void) sigprocmask(SIG_SETMASK, &none, NULL);
-                if (dup2(in_read, STDIN_FILENO) < 0 || dup2(out_write, STDOUT_FILENO) < 0 || dup2(out_write, STDERR_FILENO) < 0)
-                        _exit(EXIT_SETUP_FAILED);
-                (void) execve(argv[0], (char *const *) argv, (char *const *) env);
-                _exit(errno == ENOENT ? EXIT_COMMAND_NOT_FOUND : EXIT_CANNOT_EXEC);
-        }
-        out_write = safe_close(out_write);
-        in_read = safe_close(in_read);
-        for (size_t have = 0;;) {
-                char rest[512];
-
-                k = have < n_said - 1 ? read(out_read, said + have, n_said - 1 - have) : read(out_read, rest, sizeof(rest));
-                if (k < 0 && errno == EINTR)
-                        continue;
-                if (k <= 0)
-                        break;
-                if (have < n_said - 1) {
-                        have += (size_t) k;
-                        said[have] = 0;
-                }
-        }
-        while (waitpid(pid, &status, 0) < 0)
-                if (errno != EINTR)
-                        return negative_errno();
-        for (char *p = said; *p; p++)
-                if ((unsigned char) *p < ' ')
-                        *p = ' ';
-        return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNAL_BASE + WTERMSIG(status);
-}
-
-static const char *find_program(const char *name, char *path, size_t n) {
-        static const char *const dirs[] = { "/inferno/sbin", "/usr/sbin", "/sbin" };
-
-        for (size_t i = 0; i < ELEMENTSOF(dirs); i++) {
-                snprintf(path, n, "%s/%s", dirs[i], name);
-                if (access(path, X_OK) >= 0)
-                        return path;
-        }
-        return NULL;
-}
+/* --- cryptsetup --- */
 
 static int run_cryptsetup(const RunVolume *v, const char *header, const Key *key, Failure *failure) {
-        char program[64], said[400];
-        const char *argv[16];
+        char program[PROGRAM_PATH_MAX], said[PROGRAM_SAID_MAX];
+        const char *argv[17];
         size_t n = 0;
         int r;
 
-        if (!find_program("cryptsetup", program, sizeof(program)))
+        if (program_find("cryptsetup", program) < 0)
                 return fail(v, failure, ENOENT, "there is no cryptsetup in the initramfs");
         argv[n++] = program;
         argv[n++] = "open";
@@ -339,10 +270,12 @@ static int run_cryptsetup(const RunVolume *v, const char *header, const Key *key
         argv[n++] = header;
         if (v->read_only)
                 argv[n++] = "--readonly";
+        if (v->discard)
+                argv[n++] = "--allow-discards";
         argv[n++] = v->device;
         argv[n++] = v->name;
         argv[n] = NULL;
-        r = run(argv, key->bytes, key->size, said, sizeof(said));
+        r = program_run(argv, key->bytes, key->size, said);
         if (r < 0)
                 return fail_errno(v, failure, r, "run cryptsetup");
         if (r == 2)
@@ -350,45 +283,35 @@ static int run_cryptsetup(const RunVolume *v, const char *header, const Key *key
         return r > 0 ? failure_set(failure, EIO, "volume \"%s\" (%s): cryptsetup cannot open it (exit status %d): %s", v->name, v->device, r, said) : 0;
 }
 
-static int make_file_system(const RunVolume *v, const char *device, Failure *failure) {
-        char program[64], said[400];
-        int r;
-
-        if (!find_program("mke2fs", program, sizeof(program)))
-                return fail(v, failure, ENOENT, "it has no file system, and there is no mke2fs in the initramfs");
-        r = run((const char *const []) { program, "-q", "-F", "-t", "ext4", "-m", "0", "-b", "4096", "-I", "256", "-i", "16384",
-                                         "-O", "none,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,"
-                                               "has_journal,metadata_csum,64bit,resize_inode",
-                                         "-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", device, NULL },
-                NULL, 0, said, sizeof(said));
-        if (r < 0)
-                return fail_errno(v, failure, r, "run mke2fs");
-        return r > 0 ? failure_set(failure, EIO, "volume \"%s\" (%s): mke2fs cannot make a file system (exit status %d): %s", v->name, v->device, r,
-                                   said) : 0;
-}
-
-int crypt_open(const RunVolume *v, unsigned key_port, char **ret_device, Failure *failure) {
+int crypt_open(const RunVolume *v, unsigned key_port, char **ret_device, bool *ret_blank, Failure *failure) {
         _cleanup_free_ char *header = strjoin(HEADERS_DIR "/", v->name), *device = strjoin("/dev/mapper/", v->name);
-        _cleanup_(key_done) Key key = {};
+        _cleanup_(key_freep) Key *key = key_new();
         bool blank = false;
         int r;
 
-        if (!header || !device)
+        if (!header || !device || !key)
                 return fail_errno(v, failure, ENOMEM, "open it");
         if (mkdir(HEADERS_DIR, 0700) < 0 && errno != EEXIST)
                 return fail_errno(v, failure, errno, "make a directory in the initramfs");
-        (void) mlock(&key, sizeof(key));
         r = check_header(v, header, &blank, failure);
         if (r >= 0)
-                r = get_key(v, key_port, &key, failure);
+                r = get_key(v, key_port, key, failure);
         if (r >= 0)
-                r = run_cryptsetup(v, header, &key, failure);
+                r = run_cryptsetup(v, header, key, failure);
         (void) unlink(header);
-        if (r >= 0 && blank && !v->read_only)
-                r = make_file_system(v, device, failure);
         if (r < 0)
                 return r;
-        console_debug("volume \"%s\" is open%s", v->name, blank ? ", with a new file system" : "");
+        console_debug("volume \"%s\" is open", v->name);
         *ret_device = TAKE_PTR(device);
+        *ret_blank = blank;
         return 0;
+}
+
+int crypt_close(int mapper_fd, const char *name) {
+        struct dm_ioctl d = { .version = { DM_VERSION_MAJOR, 0, 0 }, .data_size = sizeof(d), .data_start = sizeof(d) };
+
+        if (strlen(name) >= sizeof(d.name))
+                return -ENAMETOOLONG;
+        memcpy(d.name, name, strlen(name) + 1);
+        return ioctl(mapper_fd, DM_DEV_REMOVE, &d) < 0 ? negative_errno() : 0;
 }

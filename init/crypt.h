@@ -5,7 +5,12 @@
 #include "init/failure.h"
 #include "runspec/runspec.h"
 
-/* Checks the header, asks the host for the key, opens the volume, and makes a file system in one that nobody has written to. *ret_device is the
- * caller's to free(): "/dev/mapper/<name>". While the initramfs is the root directory, with /dev, /proc and /sys. Fails before anything is
- * written where the header is not the one that the volume was made with. */
-int crypt_open(const RunVolume *v, unsigned key_port, char **ret_device, Failure *failure);
+/* Where the kernel is told to close them. */
+#define CRYPT_MAPPER_PATH "/dev/mapper/control"
+
+/* Checks the header, asks the host for the key, and opens the volume. *ret_device is the caller's to free(): "/dev/mapper/<name>"; *ret_blank is whether
+ * nobody has written to it yet, which shows on the device and no more in the mapping. While the initramfs is the root directory, with /dev, /proc and /sys.
+ * Nothing is written. */
+int crypt_open(const RunVolume *v, unsigned key_port, char **ret_device, bool *ret_blank, Failure *failure);
+/* Has the kernel forget it, with its key. -EBUSY: something has it open. */
+int crypt_close(int mapper_fd, const char *name);

@@ -117,7 +117,7 @@ static void start_workload(Init *i) {
         (void) stream_attach(&i->err, w.stderr_fd);
 }
 
-/* In a process of its own, so that a slow disk does not make the guest look dead. */
+/* In a process of its own, so that a slow disk does not make the guest look dead. The exit status is not reported before it has ended. */
 static void start_sync(Init *i) {
         bool with_layer = i->mounts.upper_fd >= 0 && !i->spec->upper_ephemeral;
 
@@ -126,9 +126,10 @@ static void start_sync(Init *i) {
         i->sync_pid = fork();
         if (i->sync_pid == 0)
                 _exit(mounts_make_clean(&i->mounts, with_layer) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
-        if (i->sync_pid > 0)
+        if (i->sync_pid > 0) {
+                volumes_forget(&i->mounts.volumes);
                 loop_arm(&i->loop, &i->sync_deadline, SYNC_USEC);
-        else {
+        } else {
                 i->sync_pid = 0;
                 sync();
         }

@@ -285,7 +285,7 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
         if (r >= 0)
                 r = mount_tmp(m->root_fd, failure);
         if (r >= 0)
-                r = volumes_attach(spec, &m->volumes, m->root_fd, failure);
+                r = volumes_attach(&m->volumes, m->root_fd, failure);
         if (r >= 0)
                 r = mount_programs(m->root_fd, &have_bundle, failure);
         if (r < 0)
@@ -309,13 +309,13 @@ int mount_make_read_only(int mount_fd) {
         return 0;
 }
 
-int mounts_make_clean(const Mounts *m, bool with_layer) {
+int mounts_make_clean(Mounts *m, bool with_layer) {
         int r, k;
 
         if (!with_layer)
-                return volumes_make_clean(&m->volumes);
+                return volumes_close(&m->volumes);
         sync();         /* other file systems that the workload has mounted, too */
-        r = volumes_make_clean(&m->volumes);
+        r = volumes_close(&m->volumes);
         if (m->root_fd >= 0) {
                 k = mount_make_read_only(m->root_fd);
                 r = r < 0 ? r : k;

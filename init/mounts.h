@@ -20,7 +20,7 @@ typedef struct Mounts {
         Volumes volumes;
         bool programs;                  /* there are some in WIRE_PROGRAMS_DIR */
 } Mounts;
-#define MOUNTS_NULL { .root_fd = -EBADF, .upper_fd = -EBADF }
+#define MOUNTS_NULL { .root_fd = -EBADF, .upper_fd = -EBADF, .volumes = VOLUMES_NULL }
 
 typedef struct MountOption {
         const char *key, *value;        /* value NULL: a flag */
@@ -42,5 +42,5 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure);
 void mount_grow_ext4(const char *device, int mount_fd);
 /* Makes a mounted file system read-only, and so clean on its device. */
 int mount_make_read_only(int mount_fd);
-/* Writes everything back and makes the writable layer (unless it is dropped) and the volumes clean. No process may have files open. */
-int mounts_make_clean(const Mounts *m, bool with_layer);
+/* Writes everything back, makes the writable layer (unless it is dropped) clean, and closes the volumes, as volumes_close() wants it. */
+int mounts_make_clean(Mounts *m, bool with_layer);

@@ -125,15 +125,17 @@ static void add_drive(Command *cmd, const VmmDrive *d, size_t i) {
 
         qemu_drive_node(i, node);
         /* Without locks, as Firecracker: their probe wants /dev/null, which the jail has not. */
-        raw = json_pack("{s:s,s:b,s:{s:b,s:b},s:{s:s,s:s,s:b,s:s,s:{s:b,s:b}}}",
+        raw = json_pack("{s:s,s:b,s:s,s:{s:b,s:b},s:{s:s,s:s,s:b,s:s,s:s,s:{s:b,s:b}}}",
                         "driver", "raw",
                         "read-only", d->is_read_only,
+                        "discard", "unmap",             /* what a guest does not need any more takes no room */
                         "cache", "direct", 0, "no-flush", !d->writeback,
                         "file",
                         "driver", "file",
                         "filename", d->path_on_host,
                         "read-only", d->is_read_only,
                         "locking", "off",
+                        "discard", "unmap",
                         "cache", "direct", 0, "no-flush", !d->writeback);
         if (limited) {
                 json_t *limits = json_object();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <ctype.h>
+#include <string.h>
 #include <strings.h>
 
 #include "base/http.h"
@@ -45,16 +46,23 @@ int http_parser_new(HttpKind kind, size_t head_max, size_t body_max, HttpParser 
         return 0;
 }
 
+/* Bodies may have secrets. */
+static void free_body(HttpParser *p) {
+        if (p->body)
+                explicit_bzero(p->body, p->body_size);
+        free(p->body);
+}
+
 void http_parser_reset(HttpParser *p) {
         free(p->head);
-        free(p->body);
+        free_body(p);
         *p = (HttpParser) { .kind = p->kind, .head_max = p->head_max, .body_max = p->body_max };
 }
 
 HttpParser *http_parser_free(HttpParser *p) {
         if (p) {
                 free(p->head);
-                free(p->body);
+                free_body(p);
                 free(p);
         }
         return NULL;
@@ -179,7 +187,8 @@ static int add_body(HttpParser *p, const char *data, size_t n) {
 
         if (n > p->body_max - p->body_size)
                 return -EMSGSIZE;
-        q = realloc(p->body, p->body_size + n + 1);
+        /* Where its length is known it is never copied to another place. */
+        q = p->body && !p->body_until_eof ? p->body : realloc(p->body, MAX(p->body_expected, p->body_size + n) + 1);
         if (!q)
                 return -ENOMEM;
         p->body = q;

@@ -30,6 +30,8 @@ typedef struct VolumeUse {
         uint64_t size;                  /* bytes, whole MiB: makes the volume where it is missing; 0: it must be there */
         bool read_only;
         bool encrypted;                 /* LUKS2; so must the volume be */
+        bool make_fs;                   /* the guest makes one where the volume is blank; mkfs=none: it does not */
+        bool discard;                   /* the host is told what the file system does not use any more */
 } VolumeUse;
 
 typedef struct Definition {

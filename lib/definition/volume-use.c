@@ -52,7 +52,12 @@ static bool is_taken(const char *mount_point) {
         return false;
 }
 
-static int parse_option(const char *option, VolumeUse *u, bool *mode_given, const char **ret_reason) {
+/* What of the options was said, which the use itself does not tell. */
+typedef struct Given {
+        bool mode, mkfs;
+} Given;
+
+static int parse_option(const char *option, VolumeUse *u, Given *given, const char **ret_reason) {
         const char *value = startswith(option, "size=");
 
         if (value) {
@@ -62,14 +67,26 @@ static int parse_option(const char *option, VolumeUse *u, bool *mode_given, cons
                 return 0;
         }
         if (streq(option, "ro") || streq(option, "rw")) {
-                if (*mode_given)
+                if (given->mode)
                         return wrong(ret_reason, "ro or rw are given twice");
-                *mode_given = true;
+                given->mode = true;
                 u->read_only = option[1] == 'o';
                 return 0;
         }
         if (streq(option, "encrypted")) {
                 u->encrypted = true;
+                return 0;
+        }
+        if (streq(option, "discard")) {
+                u->discard = true;
+                return 0;
+        }
+        value = startswith(option, "mkfs=");
+        if (value) {
+                if (given->mkfs || (!streq(value, "ext4") && !streq(value, "none")))
+                        return wrong(ret_reason, "wanted is one mkfs=ext4 or mkfs=none: guests can write to no other file system");
+                given->mkfs = true;
+                u->make_fs = streq(value, "ext4");
                 return 0;
         }
         for (size_t i = 0; i < ELEMENTSOF(mount_options); i++)
@@ -79,14 +96,14 @@ static int parse_option(const char *option, VolumeUse *u, bool *mode_given, cons
                         u->options = strjoin(old ?: "", old ? "," : "", option);
                         return u->options ? 0 : -ENOMEM;
                 }
-        return wrong(ret_reason, "known options are ro, rw, size=, encrypted, noatime, nosuid, nodev and noexec");
+        return wrong(ret_reason, "known options are ro, rw, size=, encrypted, mkfs=, discard, noatime, nosuid, nodev and noexec");
 }
 
 int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason) {
-        _cleanup_(volume_use_done) VolumeUse u = {};
+        _cleanup_(volume_use_done) VolumeUse u = { .make_fs = true };
         _cleanup_free_ char *copy = strdup(line);
         char *mount_point, *options, *option;
-        bool mode_given = false;
+        Given given = {};
         int r;
 
         if (!copy)
@@ -107,7 +124,7 @@ int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason) 
         if (!u.name || !u.mount_point)
                 return -ENOMEM;
         while ((option = strsep(&options, ","))) {
-                r = parse_option(option, &u, &mode_given, ret_reason);
+                r = parse_option(option, &u, &given, ret_reason);
                 if (r < 0)
                         return r;
         }
@@ -115,6 +132,10 @@ int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason) 
                 return wrong(ret_reason, "an encrypted volume needs 32M at least, for its header takes 16M");
         if (u.read_only && u.size > 0)
                 return wrong(ret_reason, "a volume that is mounted read-only is not made by its VM: leave out size=");
+        if (u.size > 0 && !u.make_fs)
+                return wrong(ret_reason, "a volume that its VM makes gets a file system: mkfs=none and size= do not go together");
+        if (u.read_only && (given.mkfs || u.discard))
+                return wrong(ret_reason, "nothing is written to a volume that is mounted read-only: leave out mkfs= and discard");
         *ret = u;
         u = (VolumeUse) {};
         return 0;

@@ -176,6 +176,7 @@ static int build_mounts(const Definition *d, const ImageConfig *image, RunSpec *
                 *v = (RunVolume) {
                         .device = layout_guest_volume(i), .name = strdup(use->name), .mount_point = strdup(use->mount_point),
                         .fs_type = strdup("ext4"), .options = use->options ? strdup(use->options) : NULL, .read_only = use->read_only,
+                        .make_fs = use->make_fs && !use->read_only, .discard = use->discard,
                 };
                 if (!v->device || !v->name || !v->mount_point || !v->fs_type || (use->options && !v->options))
                         return -ENOMEM;

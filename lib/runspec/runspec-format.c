@@ -48,8 +48,9 @@ static json_t *volumes_to_json(const RunSpec *s) {
 
         for (size_t i = 0; i < s->n_volumes; i++) {
                 const RunVolume *v = s->volumes + i;
-                json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s*,s:b}", "device", v->device, "name", v->name, "mount_point", v->mount_point,
-                                      "fs_type", v->fs_type, "options", v->options, "read_only", (int) v->read_only);
+                json_t *o = json_pack("{s:s,s:s,s:s,s:s,s:s*,s:b,s:b,s:b}", "device", v->device, "name", v->name, "mount_point", v->mount_point,
+                                      "fs_type", v->fs_type, "options", v->options, "read_only", (int) v->read_only, "mkfs", (int) v->make_fs,
+                                      "discard", (int) v->discard);
 
                 if (json_array_append_new(a, o) < 0)
                         return NULL;

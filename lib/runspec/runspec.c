@@ -155,6 +155,8 @@ static int read_volumes(const JsonField *f, json_t *v, void *target, char *error
                 { "fs_type", json_read_string, offsetof(RunVolume, fs_type), JSON_MANDATORY },
                 { "options", json_read_string, offsetof(RunVolume, options), 0 },
                 { "read_only", json_read_bool, offsetof(RunVolume, read_only), 0 },
+                { "mkfs", json_read_bool, offsetof(RunVolume, make_fs), 0 },
+                { "discard", json_read_bool, offsetof(RunVolume, discard), 0 },
                 { "encrypted", read_encrypted, 0, 0 },
                 {},
         };

@@ -33,6 +33,8 @@ typedef struct RunVolume {
         char *mount_point, *fs_type;
         char *options;                  /* of the mount: NULL or words of "noatime,nosuid,nodev,noexec" */
         bool read_only;
+        bool make_fs;                   /* "mkfs": where the volume is blank */
+        bool discard;                   /* the device is told what is not used any more */
 
         /* Of an encrypted one, as its header must have them: a LUKS2 UUID, "aes-xts-plain64", bytes. NULL: not encrypted. */
         char *luks_uuid, *luks_cipher;

@@ -210,7 +210,7 @@ static void test_volumes(void **state) {
             "[VM]\nImage=a\nVolume=old:/old\nVolume=\n"
             "Volume=data-1:/var/lib/postgresql:size=1.5G,noatime,nodev\n"
             "Volume=conf:/etc/app:ro\n"
-            "Volume=inner:/var/lib/postgresql/wal\n");
+            "Volume=inner:/var/lib/postgresql/wal:mkfs=none,discard\n");
         assert_ok(load("web", &d, &e));
         assert_int_equal(d->n_volumes, 3);
         assert_string_equal(d->volumes[0].name, "data-1");
@@ -220,6 +220,11 @@ static void test_volumes(void **state) {
         assert_false(d->volumes[0].read_only);
         assert_true(d->volumes[1].read_only);
         assert_null(d->volumes[1].options);
+        assert_true(d->volumes[0].make_fs);
+        assert_false(d->volumes[0].discard);
+        assert_false(d->volumes[2].make_fs);
+        assert_true(d->volumes[2].discard);
+        assert_null(d->volumes[2].options);
 
 #define WRONG(line, why) ASSERT_PROBLEM("[VM]\nImage=a\nVolume=" line "\n", ":3: Volume=" line ": " why)
         WRONG("data", "wanted is NAME:/MOUNT/POINT, with \":OPTION,OPTION…\" behind it if need be");
@@ -235,7 +240,7 @@ static void test_volumes(void **state) {
         WRONG("data:/a//b", WRONG_PLACE);
         WRONG("data:/a/", WRONG_PLACE);
         WRONG("data:/proc/x", "/proc, /sys, /dev and /inferno are no places for a volume");
-#define WRONG_OPTION "known options are ro, rw, size=, encrypted, noatime, nosuid, nodev and noexec"
+#define WRONG_OPTION "known options are ro, rw, size=, encrypted, mkfs=, discard, noatime, nosuid, nodev and noexec"
         WRONG("data:/a:suid", WRONG_OPTION);
         WRONG("data:/a:", WRONG_OPTION);
         WRONG("data:/a:ro,,noatime", WRONG_OPTION);
@@ -248,6 +253,13 @@ static void test_volumes(void **state) {
         WRONG("data:/a:size=16777217", WRONG_SIZE);
         WRONG("data:/a:size=1G,size=2G", WRONG_SIZE);
         WRONG("data:/a:ro,size=1G", "a volume that is mounted read-only is not made by its VM: leave out size=");
+#define WRONG_MKFS "wanted is one mkfs=ext4 or mkfs=none: guests can write to no other file system"
+        WRONG("data:/a:mkfs=xfs", WRONG_MKFS);
+        WRONG("data:/a:mkfs=", WRONG_MKFS);
+        WRONG("data:/a:mkfs=none,mkfs=ext4", WRONG_MKFS);
+        WRONG("data:/a:mkfs=none,size=1G", "a volume that its VM makes gets a file system: mkfs=none and size= do not go together");
+        WRONG("data:/a:ro,mkfs=ext4", "nothing is written to a volume that is mounted read-only: leave out mkfs= and discard");
+        WRONG("data:/a:discard,ro", "nothing is written to a volume that is mounted read-only: leave out mkfs= and discard");
 }
 
 static void test_volumes_together(void **state) {

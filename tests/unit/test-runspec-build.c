@@ -150,8 +150,8 @@ static void test_build(void **state) {
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
                 "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
                 "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":false,\"fs_type\":\"ext4\"},\"volumes\":["
-                "{\"device\":\"/dev/vdc\",\"fs_type\":\"ext4\",\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime,nodev\",\"read_only\":false},"
-                "{\"device\":\"/dev/vdd\",\"fs_type\":\"ext4\",\"mount_point\":\"/srv\",\"name\":\"data2\",\"read_only\":true}]},"
+                "{\"device\":\"/dev/vdc\",\"discard\":true,\"fs_type\":\"ext4\",\"mkfs\":true,\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime,nodev\",\"read_only\":false},"
+                "{\"device\":\"/dev/vdd\",\"discard\":false,\"fs_type\":\"ext4\",\"mkfs\":false,\"mount_point\":\"/srv\",\"name\":\"data2\",\"read_only\":true}]},"
                 "\"process\":{\"args\":[\"-c\",\"echo %i $HOME\"],\"cmd\":\"sh\"},\"stop_signal\":3,\"user\":\"app:app\","
                 "\"vsock_api_port\":10002,\"vsock_exit_port\":10001,\"vsock_key_port\":10003,\"vsock_stdout_port\":10000}\n";
         const ImageConfig image = {
@@ -171,8 +171,9 @@ static void test_build(void **state) {
                 .add_hosts = WORDS("db:10.0.0.1", "six:fd00::1"),
                 .root = ROOT_PERSISTENT,
                 .volumes = (VolumeUse[]) {
-                        { .name = (char *) "data1", .mount_point = (char *) "/data", .options = (char *) "noatime,nodev" },
-                        { .name = (char *) "data2", .mount_point = (char *) "/srv", .read_only = true },
+                        { .name = (char *) "data1", .mount_point = (char *) "/data", .options = (char *) "noatime,nodev",
+                          .make_fs = true, .discard = true },
+                        { .name = (char *) "data2", .mount_point = (char *) "/srv", .read_only = true, .make_fs = true },
                 },
                 .n_volumes = 2,
         };

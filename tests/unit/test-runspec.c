@@ -30,8 +30,8 @@ static void test_golden(void **state) {
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
                 "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
                 "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\"},\"volumes\":[{\"device\":\"/dev/vdc\","
-                "\"encrypted\":{\"cipher\":\"aes-xts-plain64\",\"key_size\":64,\"uuid\":\"0e5b6c2f-9d0d-4f8e-8d4e-0f6f3a1f2b3c\"},"
-                "\"fs_type\":\"ext4\",\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime\",\"read_only\":true}]},"
+                "\"discard\":true,\"encrypted\":{\"cipher\":\"aes-xts-plain64\",\"key_size\":64,\"uuid\":\"0e5b6c2f-9d0d-4f8e-8d4e-0f6f3a1f2b3c\"},"
+                "\"fs_type\":\"ext4\",\"mkfs\":true,\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime\",\"read_only\":true}]},"
                 "\"process\":{\"args\":[\"-g\",\"daemon off;\"],\"cmd\":\"nginx\"},\"stop_signal\":3,\"user\":\"www-data\","
                 "\"vsock_api_port\":10002,\"vsock_exit_port\":10001,\"vsock_key_port\":10003,\"vsock_stdout_port\":10000}\n";
         _cleanup_(run_spec_freep) RunSpec *s = NULL, *t = NULL;
@@ -46,6 +46,8 @@ static void test_golden(void **state) {
         assert_int_equal(s->n_volumes, 1);
         assert_string_equal(s->volumes[0].mount_point, "/data");
         assert_true(s->volumes[0].read_only);
+        assert_true(s->volumes[0].make_fs);
+        assert_true(s->volumes[0].discard);
         assert_int_equal(s->volumes[0].luks_key_bytes, 64);
         assert_ok(run_spec_format(s, &text, error));
         assert_string_equal(text, expected);
