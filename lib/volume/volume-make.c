@@ -313,6 +313,14 @@ int volume_change_key(Store *s, const char *name, const char *old_key_file, cons
                                  : rotate(name, path, old, new, ret_error);
         if (r >= 0 && replace)
                 r = luks_remove_key(path, old->bytes, old->size, new->bytes, new->size, ret_error);
+        /* The kept key opens nothing any more, and the VM's unit is not to find it. */
+        if (r >= 0 && replace && new_key_file && !old_key_file) {
+                r = volume_key_remove(name);
+                if (r < 0)
+                        return sentence_errno(ret_error, r, "Cannot remove the former key of volume '%s'", name);
+                log_notice("This host has no key of volume '%s' any more: give the new one to its VM by LoadCredential=inferno.volume.%s:FILE in "
+                           "[Service].", name, name);
+        }
         return r;
 }
 
