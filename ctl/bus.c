@@ -44,6 +44,7 @@ void bus_unit_done(BusUnit *u) {
 
         for (size_t i = 0; i < ELEMENTSOF(strings); i++)
                 free(strings[i]);
+        strv_free(u->environment);
         *u = (BusUnit) {};
 }
 
@@ -64,6 +65,9 @@ static const Property properties[] = {
         PROPERTY("ActiveEnterTimestamp", "t", active_enter_usec),
         PROPERTY("ActiveExitTimestamp", "t", active_exit_usec),
         PROPERTY("InactiveEnterTimestamp", "t", inactive_enter_usec),
+        PROPERTY("InactiveExitTimestamp", "t", inactive_exit_usec),
+        PROPERTY("ExecMainExitTimestamp", "t", main_exit_usec),
+        PROPERTY("Environment", "as", environment),
         PROPERTY("NeedDaemonReload", "b", need_daemon_reload),
         PROPERTY("Result", "s", result),
         PROPERTY("StatusText", "s", status_text),
@@ -114,7 +118,14 @@ static int read_property(sd_bus_message *m, const Property *p, BusUnit *u) {
                         r = free_and_strdup(target, s);
                 break;
         case 'a':
-                r = read_id(m, target);
+                if (p->type[1] == 'y')
+                        r = read_id(m, target);
+                else {
+                        char ***v = target;
+
+                        *v = strv_free(*v);
+                        r = sd_bus_message_read_strv(m, v);
+                }
                 break;
         case 'b':
                 r = sd_bus_message_read(m, "b", &b);
@@ -162,7 +173,7 @@ static int fill_empty(BusUnit *u) {
         for (size_t i = 0; i < ELEMENTSOF(properties); i++) {
                 char **s = (char **) ((char *) u + properties[i].offset);
 
-                if (properties[i].type[0] != 's' && properties[i].type[0] != 'a')
+                if (!streq(properties[i].type, "s") && !streq(properties[i].type, "ay"))
                         continue;
                 if (!*s)
                         *s = strdup("");
@@ -207,7 +218,10 @@ bool bus_unit_is_active(const BusUnit *u) {
         return !streq(u->active_state, "inactive") && !streq(u->active_state, "failed");
 }
 
+/* Where a step before it has failed, what systemd says of the main process is still that of the run before. */
 int bus_unit_exit_code(const BusUnit *u) {
+        if (u->main_exit_usec < u->inactive_exit_usec)
+                return streq(u->result, "success") ? 0 : EXIT_FAILED;
         if (u->main_code == CLD_EXITED && u->main_status != 0)
                 return u->main_status & 0xff;
         if (u->main_code == CLD_KILLED || u->main_code == CLD_DUMPED)
@@ -313,14 +327,58 @@ int bus_kill_unit(sd_bus *bus, const char *vm, const char *who, int signo, char 
         return r < 0 ? bus_failure(ret_error, r, &error, what) : 0;
 }
 
-int bus_watch_unit(sd_bus *bus, const char *vm, sd_bus_message_handler_t f, void *userdata, sd_bus_slot **ret) {
+int bus_subscribe(sd_bus *bus, char **ret_error) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_call_method(bus, MANAGER, "Subscribe", &error, NULL, NULL);
+        if (r < 0 && !sd_bus_error_has_name(&error, SYSTEMD ".AlreadySubscribed"))
+                return bus_failure(ret_error, r, &error, "Cannot subscribe to systemd's signals");
+        return 0;
+}
+
+static int on_change(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return 0;               /* it has woken whoever waits */
+}
+
+int bus_watch_unit(sd_bus *bus, const char *vm, sd_bus_slot **ret) {
         _cleanup_free_ char *path = NULL;
         int r;
 
         r = unit_path(vm, &path);
         if (r < 0)
                 return r;
-        return sd_bus_match_signal(bus, ret, SYSTEMD, path, "org.freedesktop.DBus.Properties", "PropertiesChanged", f, userdata);
+        return sd_bus_match_signal(bus, ret, SYSTEMD, path, "org.freedesktop.DBus.Properties", "PropertiesChanged", on_change, NULL);
+}
+
+static uint64_t now(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / NSEC_PER_USEC;
+}
+
+uint64_t bus_deadline(uint64_t usec) {
+        uint64_t t = now();
+
+        return usec > UINT64_MAX - t ? UINT64_MAX : t + usec;
+}
+
+int bus_wait_change(sd_bus *bus, uint64_t deadline) {
+        for (;;) {
+                uint64_t t;
+                int r;
+
+                r = sd_bus_process(bus, NULL);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                t = now();
+                if (t >= deadline)
+                        return -ETIMEDOUT;
+                r = sd_bus_wait(bus, deadline == UINT64_MAX ? UINT64_MAX : deadline - t);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
 }
 
 typedef struct Job {
@@ -348,7 +406,6 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *error
 }
 
 int bus_jobs_new(sd_bus *bus, BusJobs **ret, char **ret_error) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(bus_jobs_freep) BusJobs *j = calloc(1, sizeof(*j));
         int r;
 
@@ -357,9 +414,9 @@ int bus_jobs_new(sd_bus *bus, BusJobs **ret, char **ret_error) {
         j->bus = sd_bus_ref(bus);
         r = sd_bus_match_signal(bus, &j->slot, SYSTEMD, SYSTEMD_PATH, SYSTEMD ".Manager", "JobRemoved", on_job_removed, j);
         if (r >= 0)
-                r = sd_bus_call_method(bus, MANAGER, "Subscribe", &error, NULL, NULL);
-        if (r < 0 && !sd_bus_error_has_name(&error, SYSTEMD ".AlreadySubscribed"))
-                return bus_failure(ret_error, r, &error, "Cannot subscribe to systemd's signals");
+                r = bus_subscribe(bus, ret_error);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(j);
         return 0;
 }
@@ -419,29 +476,20 @@ const char *bus_jobs_result(const BusJobs *j, const char *vm) {
         return NULL;
 }
 
-static uint64_t now(void) {
-        struct timespec t;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / NSEC_PER_USEC;
+bool bus_jobs_waits_for(const BusJobs *j, const char *vm) {
+        for (size_t i = 0; i < j->n; i++)
+                if (!j->jobs[i].result && streq(j->jobs[i].vm, vm))
+                        return true;
+        return false;
 }
 
 int bus_jobs_wait(BusJobs *j, uint64_t timeout_usec) {
-        uint64_t begin = now();
+        uint64_t deadline = bus_deadline(timeout_usec);
         int r;
 
         while (bus_jobs_pending(j) > 0) {
-                uint64_t passed = now() - begin;
-
-                r = sd_bus_process(j->bus, NULL);
+                r = bus_wait_change(j->bus, deadline);
                 if (r < 0)
-                        return r;
-                if (r > 0)
-                        continue;
-                if (passed >= timeout_usec)
-                        return -ETIMEDOUT;
-                r = sd_bus_wait(j->bus, timeout_usec == UINT64_MAX ? UINT64_MAX : timeout_usec - passed);
-                if (r < 0 && r != -EINTR)
                         return r;
         }
         return 0;

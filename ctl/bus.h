@@ -21,7 +21,9 @@ typedef struct BusUnit {
         char *status_text;              /* what kiln says of itself */
         char *slice, *control_group, *description;
         char *invocation_id;            /* 32 hex digits; empty: has not run */
-        uint64_t active_enter_usec, active_exit_usec, inactive_enter_usec;     /* wall clock; 0: never */
+        char **environment;             /* NAME=VALUE, what the unit sets itself; may be NULL */
+        uint64_t active_enter_usec, active_exit_usec;                           /* wall clock; 0: never */
+        uint64_t inactive_enter_usec, inactive_exit_usec, main_exit_usec;
         uint64_t memory_current, cpu_usage_nsec, tasks_current;                 /* UINT64_MAX: not known */
         uint32_t main_pid, n_restarts;
         int32_t main_code, main_status; /* CLD_EXITED and the exit code, or CLD_KILLED, CLD_DUMPED and the signal; 0: has not ended yet */
@@ -33,8 +35,8 @@ void bus_unit_done(BusUnit *u);
 int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error);
 /* Whether the guest's main process is, or is going to be, there: anything but inactive and failed. */
 bool bus_unit_is_active(const BusUnit *u);
-/* The exit code of the run that has ended last, as a shell has it: the guest's own, 128 + n for a signal; EXIT_FAILED where it did not come to that,
- * 0 where it has ended well. */
+/* The exit code of the run that has ended last, as a shell has it: kiln's, which is the guest's own, 128 + n for a signal; EXIT_FAILED where it did not
+ * come to that, 0 where it has ended well. */
 int bus_unit_exit_code(const BusUnit *u);
 
 /* All units of VMs that systemd has loaded, in one call. */
@@ -47,14 +49,20 @@ int bus_list_units(sd_bus *bus, BusUnitSummary **ret, size_t *ret_n, char **ret_
 
 /* Keeps systemd from forgetting the unit, and with it how it ended, as long as this connection is there. */
 int bus_ref_unit(sd_bus *bus, const char *vm, char **ret_error);
-/* Calls f whenever a property of the unit changes, until the slot is freed. */
-int bus_watch_unit(sd_bus *bus, const char *vm, sd_bus_message_handler_t f, void *userdata, sd_bus_slot **ret);
+/* Has systemd send its signals to this connection. */
+int bus_subscribe(sd_bus *bus, char **ret_error);
+/* Whoever subscribed is woken when a property of the unit changes, until the slot is freed: bus_wait_change(), or the event loop. */
+int bus_watch_unit(sd_bus *bus, const char *vm, sd_bus_slot **ret);
+/* Waits until something has come from the bus. -ETIMEDOUT: not until this moment, of bus_deadline(). */
+int bus_wait_change(sd_bus *bus, uint64_t deadline);
+/* The moment, of the monotonic clock, that is so far away; UINT64_MAX: for ever. */
+uint64_t bus_deadline(uint64_t usec);
 
 /* "KillUnit": a signal to the main process alone ("main"), or to all ("all"). */
 int bus_kill_unit(sd_bus *bus, const char *vm, const char *who, int signo, char **ret_error);
 int bus_reset_failed(sd_bus *bus, const char *vm, char **ret_error);
 
-/* Jobs that we have asked for. Made before the first is asked for, so that none can end unseen. */
+/* Jobs that we have asked for; subscribes. Made before the first is asked for, so that none can end unseen. */
 typedef struct BusJobs BusJobs;
 int bus_jobs_new(sd_bus *bus, BusJobs **ret, char **ret_error);
 BusJobs *bus_jobs_free(BusJobs *j);
@@ -68,3 +76,5 @@ size_t bus_jobs_pending(const BusJobs *j);
 int bus_jobs_wait(BusJobs *j, uint64_t timeout_usec);
 /* How the job of a VM ended: "done", "failed", "canceled", "timeout", "dependency", "skipped"; NULL: not yet, or there is none. */
 const char *bus_jobs_result(const BusJobs *j, const char *vm);
+/* There is one that has not ended. */
+bool bus_jobs_waits_for(const BusJobs *j, const char *vm);

@@ -6,6 +6,10 @@
 /* One line for each command, in the order of --help within its group. */
 #define COMMANDS(X)             \
         X(list)                 \
+        X(start)                \
+        X(stop)                 \
+        X(restart)              \
+        X(wait)                 \
         X(completion)           \
         X(version)
 

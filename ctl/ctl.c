@@ -133,7 +133,7 @@ static int check_unit(Ctl *c, const char *vm, bool want_active) {
                 return CTL_NO_SUCH_VM;
         }
         if (want_active) {
-                log_error("VM '%s' does not run: start it with 'infernoctl start %s'.", vm, vm);
+                log_error("VM '%s' does not run.", vm);
                 return CTL_NOT_RUNNING;
         }
         return 0;

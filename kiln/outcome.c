@@ -42,6 +42,14 @@ static const char *signal_name(unsigned signo) {
         return signal_to_string((int) signo) ?: "an unknown signal";
 }
 
+static void outcome_of_timeout(const EndFacts *f, int exit_code, Outcome *o) {
+        if (f->stop_hurried)
+                outcome_set(o, exit_code, "killed", LOG_NOTICE, "The workload was killed, as asked.");
+        else
+                outcome_set(o, exit_code, "stop-timeout", LOG_WARNING, "The workload did not stop within %s, killed.",
+                            format_seconds(f->stop_timeout_usec));
+}
+
 static void outcome_of_workload(const EndFacts *f, Outcome *o) {
         const StatusLine *s = &f->status;
         const char *colon = s->message[0] ? ": " : "";
@@ -50,8 +58,7 @@ static void outcome_of_workload(const EndFacts *f, Outcome *o) {
         o->signal = s->signal;
 
         if (f->stop_timed_out && s->exit_code == EXIT_SIGNAL_BASE + SIGKILL)
-                outcome_set(o, (int) s->exit_code, "stop-timeout", LOG_WARNING, "The workload did not stop within %s, killed.",
-                            format_seconds(f->stop_timeout_usec));
+                outcome_of_timeout(f, (int) s->exit_code, o);
         else if (s->oom_killed && s->signal == SIGKILL)
                 outcome_set(o, (int) s->exit_code, "oom-killed", LOG_ERR, "The workload was killed: %s (see Memory= of the definition)",
                             s->message[0] ? s->message : "the guest ran out of memory");
@@ -106,8 +113,7 @@ void outcome_decide(const EndFacts *f, Outcome *ret) {
                             f->booted ? "started the workload" : "booted", format_seconds(f->start_timeout_usec));
         } else if (f->stop_timed_out) {
                 o.signal = SIGKILL;
-                outcome_set(&o, EXIT_SIGNAL_BASE + SIGKILL, "stop-timeout", LOG_WARNING, "The workload did not stop within %s, killed.",
-                            format_seconds(f->stop_timeout_usec));
+                outcome_of_timeout(f, EXIT_SIGNAL_BASE + SIGKILL, &o);
         } else if (f->stop_requested && f->killed && !f->booted)
                 outcome_set(&o, EXIT_OK, "stopped", LOG_INFO, "Stopped before the guest had booted.");
         else

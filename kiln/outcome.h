@@ -16,6 +16,7 @@ typedef struct EndFacts {
         bool stop_signal_sent;          /* to the workload, through the guest */
         uint64_t stop_timeout_usec;
         bool stop_timed_out;            /* the workload was told twice and killed */
+        bool stop_hurried;              /* besides: because somebody had asked for it, before the time was over */
         bool watchdog, silent;          /* systemd lost its patience; the guest had not answered */
 
         bool killed;                    /* we killed the VMM */

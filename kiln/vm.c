@@ -4,6 +4,7 @@
  *
  *   STARTING --booted--> BOOTED --started--> RUNNING
  *   BOOTED, RUNNING --SIGTERM--> STOPPING_SIGNAL --stop timeout--> STOPPING_CAD --grace--> KILLING
+ *   STOPPING_SIGNAL --SIGINT--> STOPPING_CAD
  *   STARTING --SIGTERM--> KILLING           STARTING, BOOTED --too long--> KILLING
  *   any of these --SIGABRT (systemd's watchdog)--> KILLING
  *   any of these --exited--> FINISHING --too long--> KILLING
@@ -342,6 +343,12 @@ static void vm_send_signal(Vm *vm) {
 static int on_stop_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata) {
         Vm *vm = userdata;
 
+        if (vm->facts.stop_requested && si->ssi_signo == SIGINT && vm->state == VM_STOPPING_SIGNAL) {
+                log_info("Asked to wait no longer for the workload, telling the guest to kill it (Ctrl-Alt-Del).");
+                vm->facts.stop_timed_out = vm->facts.stop_hurried = true;
+                vm_enter(vm, VM_STOPPING_CAD);
+                return 0;
+        }
         if (vm->facts.stop_requested) {
                 log_info("Asked to stop once more; that changes nothing.");
                 return 0;

@@ -169,7 +169,9 @@ static void test_outcome_of_the_workload(void **state) {
         f.status.signal = SIGKILL;
         f.stop_timed_out = true;
         check(&f, 137, "stop-timeout", LOG_WARNING, "The workload did not stop within 10 s, killed.");
-        f.stop_timed_out = f.stop_requested = false;
+        f.stop_hurried = true;
+        check(&f, 137, "killed", LOG_NOTICE, "The workload was killed, as asked.");
+        f.stop_timed_out = f.stop_requested = f.stop_hurried = false;
         f.status.oom_killed = true;
         check(&f, 137, "oom-killed", LOG_ERR, "The workload was killed: the guest ran out of memory (see Memory= of the definition)");
 

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+/* What commands that start and stop VMs have in common. */
+
+#include "ctl/bus.h"
+#include "ctl/ctl.h"
+
+/* c->bus is there after any of these has returned 0. 0 or an exit code. */
+
+/* The unit of a VM that there is: CTL_NO_SUCH_VM. */
+int unit_get(Ctl *c, const char *vm, BusUnit *ret);
+
+/* Loads the definition, and has systemd know it as it is now, without a daemon-reload: runs inferno-units where the unit is not what the definition
+ * makes of it. A VM that runs is left as it is. */
+int unit_prepare_start(Ctl *c, const char *vm, Definition **ret);
+
+/* Says why a job did not end well: from its result and from what the unit says. Returns the exit code: the guest's own where it ran. */
+int unit_report_failure(Ctl *c, const char *vm, const char *job_result, const char *verb);
