@@ -619,7 +619,8 @@ int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
 }
 
 static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {
-        const char *ulid = (const char *) sqlite3_column_text(st, 0), *digest = (const char *) sqlite3_column_text(st, 1);
+        const char *ulid = (const char *) sqlite3_column_text(st, 0), *digest = (const char *) sqlite3_column_text(st, 1),
+                   *image = (const char *) sqlite3_column_text(st, 3);
 
         if (!ulid || !digest)
                 return fail_oom(s);
@@ -629,6 +630,9 @@ static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {
         memcpy(ret->ulid, ulid, sizeof(ret->ulid));
         memcpy(ret->digest, digest, sizeof(ret->digest));
         ret->created_usec = (uint64_t) sqlite3_column_int64(st, 2);
+        ret->image_digest[0] = 0;
+        if (image && strlen(image) < sizeof(ret->image_digest))
+                strcpy(ret->image_digest, image);
         return 0;
 }
 
@@ -641,7 +645,7 @@ int store_version_find(Store *s, const char *vm, const char *digest, StoreVersio
         _cleanup_stmt_ sqlite3_stmt *st = NULL;
         int r;
 
-        r = prepare(s, &st, "SELECT ulid, digest, created_usec FROM versions WHERE vm = ? AND digest = ? ORDER BY ulid DESC LIMIT 1",
+        r = prepare(s, &st, "SELECT ulid, digest, created_usec, image_digest FROM versions WHERE vm = ? AND digest = ? ORDER BY ulid DESC LIMIT 1",
                     "ss", vm, digest);
         if (r < 0)
                 return r;
@@ -659,8 +663,8 @@ int store_version_list(Store *s, const char *vm, StoreVersion **ret, size_t *ret
         size_t n = 0;
         int r;
 
-        r = vm ? prepare(s, &st, "SELECT ulid, digest, created_usec FROM versions WHERE vm = ? ORDER BY ulid DESC", "s", vm)
-               : prepare(s, &st, "SELECT ulid, digest, created_usec FROM versions ORDER BY ulid DESC", "");
+        r = vm ? prepare(s, &st, "SELECT ulid, digest, created_usec, image_digest FROM versions WHERE vm = ? ORDER BY ulid DESC", "s", vm)
+               : prepare(s, &st, "SELECT ulid, digest, created_usec, image_digest FROM versions ORDER BY ulid DESC", "");
         if (r < 0)
                 return r;
         while ((r = step(s, st)) > 0) {

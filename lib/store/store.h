@@ -40,6 +40,7 @@ int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n);            
 typedef struct StoreVersion {
         char ulid[27];
         char digest[65];
+        char image_digest[72];          /* "sha256:<hex>", or "" in a database that has something else */
         uint64_t created_usec;
 } StoreVersion;
 int store_version_add(Store *s, const char *vm, const char *ulid, const char *digest, const char *image_digest);

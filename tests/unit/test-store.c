@@ -94,7 +94,9 @@ static void test_vms(void **state) {
 static void test_network(void **state) {
         _cleanup_(store_freep) Store *s = must_open();
         _cleanup_strv_ char **active = NULL;
+        StoreNetwork *networks;
         unsigned uid, index;
+        size_t n_networks;
 
         assert_error(store_network_ensure(s, "web1", 2, &index), ENOENT);
         assert_ok(store_vm_ensure(s, "web1", 1000, 10, &uid));
@@ -109,6 +111,14 @@ static void test_network(void **state) {
 
         assert_ok(store_network_set_active(s, "web2", true));
         assert_ok(store_network_set_active(s, "absent", true));
+        assert_ok(store_network_list(s, &networks, &n_networks));
+        assert_int_equal(n_networks, 2);
+        assert_string_equal(networks[0].vm, "web1");
+        assert_string_equal(networks[1].vm, "web2");
+        assert_int_equal(networks[0].index, 0);
+        assert_int_equal(networks[1].index, 1);
+        assert_true(networks[1].active && !networks[0].active);
+        store_networks_free(networks, n_networks);
         assert_ok(store_network_list_active(s, &active));
         assert_int_equal(strv_length(active), 1);
         assert_string_equal(active[0], "web2");
@@ -137,6 +147,7 @@ static void test_versions(void **state) {
         assert_error(store_version_add(s, "web2", "01ARZ3NDEKTSV4RRFFQ69G5FAX", DIGEST_A, IMAGE_DIGEST), EEXIST);
 
         assert_ok(store_version_find(s, "web1", DIGEST_A, &v));
+        assert_string_equal(v.image_digest, IMAGE_DIGEST);
         assert_string_equal(v.ulid, "01ARZ3NDEKTSV4RRFFQ69G5FAW");
         assert_string_equal(v.digest, DIGEST_A);
         assert_true(v.created_usec > 0);
