@@ -6,10 +6,12 @@
 /* One line for each command, in the order of --help within its group. */
 #define COMMANDS(X)             \
         X(list)                 \
+        X(status)               \
         X(start)                \
         X(stop)                 \
         X(restart)              \
         X(wait)                 \
+        X(verify)               \
         X(completion)           \
         X(version)
 

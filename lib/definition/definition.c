@@ -272,7 +272,30 @@ static int finish(Loader *l) {
         return 0;
 }
 
-int loader_load(const SearchPath *search, const char *name, SearchHint hint, const SiteConfig *site, Definition **ret,
+/* A main file that does not come from the search path. */
+typedef struct MainText {
+        const char *path, *text;
+        size_t size;
+} MainText;
+
+/* As search_load() would, with that text in place of the main file. */
+static int load_text(const SearchPath *search, const char *file, const MainText *main, Loader *l) {
+        static const SearchHint dropins_alone = { .dropins = SEARCH_ALL_DIRS };
+        _cleanup_free_ char *copy = strndup(main->text, main->size);
+        int r, k;
+
+        if (!copy)
+                return -ENOMEM;
+        r = memchr(main->text, 0, main->size) ? problems_add(l->errors, "%s: there is a NUL byte in it", main->path) :
+            main->size > INI_FILE_MAX         ? problems_add(l->errors, "%s: %s", main->path, problems_read_error(-EFBIG)) :
+                                                on_file(l, main->path, copy, main->size);
+        if (r < 0 && r != -EINVAL)
+                return r;
+        k = search_load(search, file, dropins_alone, true, on_file, l, l->errors);
+        return k < 0 ? k : r;
+}
+
+static int load(const SearchPath *search, const char *name, SearchHint hint, const MainText *main, const SiteConfig *site, Definition **ret,
                 Definition **ret_wrong, DefinitionErrors *errors) {
         _cleanup_(definition_freep) Definition *d = calloc(1, sizeof(Definition));
         _cleanup_free_ char *file = strjoin(name, ".vm");
@@ -299,7 +322,7 @@ int loader_load(const SearchPath *search, const char *name, SearchHint hint, con
         if (!d->name)
                 return -ENOMEM;
 
-        r = search_load(search, file, hint, false, on_file, &l, errors);
+        r = main ? load_text(search, file, main, &l) : search_load(search, file, hint, false, on_file, &l, errors);
         if (r == -ENOENT) {
                 k = problems_add(errors, "There is no definition \"%s\" in %s, %s, %s or %s.", file, search->dirs[0], search->dirs[1],
                                  search->dirs[2], search->dirs[3]);
@@ -323,6 +346,25 @@ int loader_load(const SearchPath *search, const char *name, SearchHint hint, con
         }
         *ret = TAKE_PTR(d);
         return 0;
+}
+
+int loader_load(const SearchPath *search, const char *name, SearchHint hint, const SiteConfig *site, Definition **ret, Definition **ret_wrong,
+                DefinitionErrors *errors) {
+        return load(search, name, hint, NULL, site, ret, ret_wrong, errors);
+}
+
+int definition_load_text(const char *name, const char *path, const char *text, size_t size, const SiteConfig *site, Definition **ret,
+                         DefinitionErrors *errors) {
+        const MainText main = { path, text, size };
+        _cleanup_search_ SearchPath search = {};
+        int r;
+
+        if (!vm_name_is_valid(name))
+                return problems_add(errors, "\"%.100s\" is no name of a VM: " VM_NAME_WANTED ".", name);
+        r = search_open(layout_definition_dirs, &search, errors);
+        if (r != 0)
+                return r < 0 ? r : -EINVAL;
+        return load(&search, name, (SearchHint) {}, &main, site, ret, NULL, errors);
 }
 
 int definition_load(const char *name, const SiteConfig *site, Definition **ret, DefinitionErrors *errors) {

@@ -111,6 +111,10 @@ int site_config_defaults(SiteConfig *ret);
  * VM. Each of these has its lines in errors: all problems of all files. Other errors are the machine's (-ENOMEM, -EMFILE, -EIO), and have none. */
 int definition_load(const char *name, const SiteConfig *site, Definition **ret, DefinitionErrors *errors);
 
+/* The same, were this text the main file: its drop-ins are those of the search path. `path`, which ends in ".vm", is what errors name. */
+int definition_load_text(const char *name, const char *path, const char *text, size_t size, const SiteConfig *site, Definition **ret,
+                         DefinitionErrors *errors);
+
 /* The names of all definitions of the search path, sorted, each once, masked ones left out. Names that are no valid names of VMs
  * come with their problem in errors, and are left out. */
 int definition_enumerate(char ***ret, DefinitionErrors *errors);
