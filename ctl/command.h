@@ -92,7 +92,7 @@ extern const CtlOption common_options[];
 /* The common options that this command has one after the other, i from 0; NULL behind the last. `command` may be NULL: without a command. */
 const CtlOption *common_option(const Command *command, size_t i);
 
-/* The command that words[0], or words[0] and words[1], name; *ret_n is how many. NULL: none. */
+/* The command that words[0] and words[1], or words[0] alone, name; *ret_n is how many. NULL: none. */
 const Command *command_find(char *const *words, size_t n_words, size_t *ret_n);
 /* Is it the first word of commands with two, "volume"? */
 bool command_is_group(const char *word);

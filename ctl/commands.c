@@ -12,6 +12,8 @@
         X(restart)              \
         X(wait)                 \
         X(verify)               \
+        X(logs)                 \
+        X(logs_tail)            \
         X(completion)           \
         X(version)
 
@@ -51,10 +53,15 @@ static bool names(const Command *c, char *const *words, size_t n_words, size_t *
 }
 
 const Command *command_find(char *const *words, size_t n_words, size_t *ret_n) {
+        const Command *found = NULL;
+        size_t n, longest = 0;
+
         for (const Command *const *c = commands; *c; c++)
-                if (names(*c, words, n_words, ret_n))
-                        return *c;
-        return NULL;
+                if (names(*c, words, n_words, &n) && n > longest) {
+                        found = *c;
+                        longest = *ret_n = n;
+                }
+        return found;
 }
 
 bool command_is_group(const char *word) {

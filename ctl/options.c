@@ -5,11 +5,12 @@
 #include "base/str.h"
 #include "ctl/options.h"
 
-static const char *const formats[] = { "table", "json", NULL };
+/* "text" is how one says "table" where there is none. */
+static const char *const formats[] = { "table", "text", "json", NULL };
 
 /* What they set is CommandLine's. */
 const CtlOption common_options[] = {
-        { "format", 0, CTL_OPTION_STRING, NULL, "FORMAT", "\"table\" for people, or \"json\"", CTL_WORD_CHOICE, formats },
+        { "format", 0, CTL_OPTION_STRING, NULL, "FORMAT", "\"table\" or \"text\" for people, or \"json\"", CTL_WORD_CHOICE, formats },
         { "quiet", 'q', CTL_OPTION_FLAG, NULL, NULL, "Say only what went wrong; of a list, names alone" },
         { "help", 'h', CTL_OPTION_FLAG, NULL, NULL, "Show this help" },
         { "version", 0, CTL_OPTION_FLAG, NULL, NULL, "Show the version" },
@@ -171,6 +172,16 @@ static int take_word(Parser *p, char *word) {
                 return 0;
         }
         l->command = command_find(l->args, p->n_words, &n);
+        if (l->command && n == p->n_words && n == 1 && *p->argv) {
+                char *const both[] = { word, *p->argv };
+                const Command *longer = command_find(both, ELEMENTSOF(both), &n);
+
+                /* "logs tail" is one of two words, while "logs" is one as well: the second must follow at once, and "--" makes it something else. */
+                if (n == 2) {
+                        l->command = longer;
+                        p->argv++;
+                }
+        }
         if (l->command) {
                 p->n_words = 0;
                 return 0;

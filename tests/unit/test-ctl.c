@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <locale.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "ctl/completion.h"
+#include "ctl/logs.h"
 #include "ctl/options.h"
 #include "ctl/table.h"
+#include "ctl/when.h"
 #include "json/json.h"
 #include "test.h"
 
@@ -22,7 +25,7 @@ static char *said;
         })
 
 static void test_command_line(void **state) {
-        _cleanup_command_line_ CommandLine a = {}, b = {}, c = {}, d = {}, e = {};
+        _cleanup_command_line_ CommandLine a = {}, b = {}, c = {}, d = {}, e = {}, f = {}, g = {}, h = {};
 
         assert_ok(PARSE(&a, "list", "--state", "active", "--state=failed", "-q", "--format=json"));
         assert_string_equal(a.command->name, "list");
@@ -45,6 +48,18 @@ static void test_command_line(void **state) {
         assert_ok(PARSE(&e, "-h"));
         assert_true(e.help);
         assert_null(e.command);
+
+        /* A command of two words whose first is one by itself. */
+        assert_ok(PARSE(&f, "logs", "tail", "--format=text"));
+        assert_string_equal(f.command->name, "logs tail");
+        assert_int_equal(f.n_args, 0);
+        assert_ok(PARSE(&g, "logs", "--", "tail", "web"));
+        assert_string_equal(g.command->name, "logs");
+        assert_string_equal(g.args[0], "tail");
+        assert_int_equal(g.n_args, 2);
+        assert_ok(PARSE(&h, "logs", "web", "tail"));
+        assert_string_equal(h.command->name, "logs");
+        assert_int_equal(h.n_args, 2);
         free(said);
         said = NULL;
 }
@@ -301,6 +316,90 @@ static void test_formats(void **state) {
         }
 }
 
+static void test_when(void **state) {
+        static const struct {
+                const char *text;
+                uint64_t sec;                                           /* UINT64_MAX: is none */
+        } cases[] = {
+                { "now", 1795255200 },                                  /* Saturday, 21 November 2026, 11:00:00 in Berlin */
+                { "2026-11-21 11:00:00", 1795255200 },
+                { "2026-11-21T11:00", 1795255200 },
+                { "2026-11-21 10:00:00 UTC", 1795255200 },
+                { "11:00", 1795255200 },
+                { "10:00:00 UTC", 1795255200 },
+                { "2026-11-21", 1795215600 },
+                { "today", 1795215600 },
+                { "yesterday", 1795129200 },
+                { "tomorrow", 1795302000 },
+                { "yesterday 11:00", 1795168800 },
+                { "today UTC", 1795219200 },
+                { "2026-07-01 12:00", 1782900000 },                     /* summer time */
+                { "@1795255200", 1795255200 },
+                { "-1h 30min", 1795249800 },
+                { "+5min", 1795255500 },
+                { "2 days ago", 1795082400 },
+                { "-1000 weeks", 1190455200 },
+                { "", UINT64_MAX }, { "2026-02-30", UINT64_MAX }, { "25:00", UINT64_MAX }, { "10:60", UINT64_MAX }, { "2026-13-01", UINT64_MAX },
+                { "2026-11-21 ", UINT64_MAX }, { "2026-11-21 10", UINT64_MAX }, { "10:00:00.", UINT64_MAX }, { "2026-1-1", UINT64_MAX },
+                { "yesterdays", UINT64_MAX }, { "noon", UINT64_MAX }, { "@", UINT64_MAX }, { "-", UINT64_MAX }, { "1h", UINT64_MAX },
+                { "@infinity", UINT64_MAX }, { "-1h ago", UINT64_MAX }, { "10:00x", UINT64_MAX }, { "10", UINT64_MAX },
+        };
+        uint64_t usec;
+
+        setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", true);
+        tzset();
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int r = parse_when(cases[i].text, 1795255200 * USEC_PER_SEC, &usec);
+
+                if (cases[i].sec == UINT64_MAX ? r != -EINVAL : r != 0 || usec != cases[i].sec * USEC_PER_SEC)
+                        fail_msg("\"%s\": %d, %llu", cases[i].text, r, (unsigned long long) (usec / USEC_PER_SEC));
+        }
+        assert_ok(parse_when("2026-11-21 11:00:00.1234567", 0, &usec));
+        assert_int_equal(usec, 1795255200123456);
+        /* The day on which clocks are put forward at 2 has 23 hours. */
+        assert_ok(parse_when("yesterday", 1774818000 * USEC_PER_SEC, &usec));
+        assert_int_equal(usec, 1774652400 * USEC_PER_SEC);
+        unsetenv("TZ");
+        tzset();
+}
+
+static void test_log_priorities(void **state) {
+        int min, max;
+
+        assert_ok(logs_parse_priority("err", &min, &max));
+        assert_int_equal(min, 0);
+        assert_int_equal(max, 3);
+        assert_ok(logs_parse_priority("7", &min, &max));
+        assert_int_equal(max, 7);
+        assert_ok(logs_parse_priority("warning..2", &min, &max));
+        assert_int_equal(min, 2);
+        assert_int_equal(max, 4);
+        assert_error(logs_parse_priority("loud", &min, &max), EINVAL);
+        assert_error(logs_parse_priority("err..", &min, &max), EINVAL);
+        assert_error(logs_parse_priority("8", &min, &max), EINVAL);
+}
+
+static void test_log_messages(void **state) {
+        static const struct {
+                const char *raw;
+                size_t n;
+                bool fit;
+                const char *text;
+        } cases[] = {
+                { "plain", 5, false, "plain" },
+                { "", 0, true, "" },
+                { "two\nlines\n", 10, false, "two\n    lines" },
+                { "a\tb\0c\033[1m", 9, true, "a\tb\\x00c\\x1b[1m" },
+                { "\xff\033", 2, false, "\xff\033" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *text = logs_format_message(cases[i].raw, cases[i].n, 4, cases[i].fit);
+
+                assert_string_equal(text, cases[i].text);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_command_line),
@@ -312,6 +411,9 @@ int main(void) {
                 cmocka_unit_test(test_narrow_table),
                 cmocka_unit_test(test_escape),
                 cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_when),
+                cmocka_unit_test(test_log_priorities),
+                cmocka_unit_test(test_log_messages),
         };
 
         setlocale(LC_CTYPE, "C.UTF-8");
