@@ -63,13 +63,47 @@ static unsigned handle_signal(const ApiBackend *backend, const char *body, size_
         return 200;
 }
 
-unsigned api_handle(const ApiBackend *backend, const char *method, const char *target, const char *body, size_t n_body, char **ret_body) {
+static unsigned handle_exec(const ApiBackend *backend, const char *body, size_t n, int fd, char **ret_body) {
+        _cleanup_(exec_request_freep) ExecRequest *request = NULL;
+        _cleanup_json_ json_t *j = NULL;
+        char error[JSON_ERROR_MAX];
+        int r;
+
+        r = exec_request_parse(body, n, &request, error);
+        if (r == -EBADMSG) {
+                j = json_pack("{s: o}", "error", json_string_lossy(error, strlen(error)));
+                *ret_body = json_format(j);
+                return 400;
+        }
+        if (r >= 0 && fd < 0) {
+                *ret_body = error_body("nothing may follow the request before its answer has come");
+                return 400;
+        }
+        if (r >= 0)
+                r = backend->exec(backend->userdata, request, fd);
+        switch (r) {
+        case 0:
+                return 101;
+        case -ESRCH:
+                *ret_body = error_body("the workload does not run");
+                return 409;
+        case -EBUSY:
+                *ret_body = strf("{\"error\":\"%d programs run in the guest already, which is the most\"}\n", EXEC_MAX);
+                return 503;
+        default:
+                *ret_body = strf("{\"error\":\"the program cannot be started: %s\"}\n", strerror(-r));
+                return 500;
+        }
+}
+
+unsigned api_handle(const ApiBackend *backend, const char *method, const char *target, const char *body, size_t n_body, int fd, char **ret_body) {
         static const struct {
                 const char *method, *target;
         } routes[] = {
                 { "GET", "/v1/ping" },
                 { "GET", "/v1/status" },
                 { "POST", "/v1/signal" },
+                { "POST", "/v1/exec" },
         };
         size_t route = 0;
 
@@ -90,8 +124,10 @@ unsigned api_handle(const ApiBackend *backend, const char *method, const char *t
         case 1:
                 *ret_body = backend->status(backend->userdata);
                 return *ret_body ? 200 : 500;
-        default:
+        case 2:
                 return handle_signal(backend, body, n_body, ret_body);
+        default:
+                return handle_exec(backend, body, n_body, fd, ret_body);
         }
 }
 
@@ -172,7 +208,10 @@ static int take(ApiConnection *c, const char *data, size_t n) {
                 n -= used;
 
                 request_body = http_body(c->parser, &n_body);
-                status = api_handle(c->server->backend, http_method(c->parser), http_target(c->parser), request_body, n_body, &body);
+                status = api_handle(c->server->backend, http_method(c->parser), http_target(c->parser), request_body, n_body,
+                                n == 0 && c->out.size == 0 ? c->source.fd : -EBADF, &body);
+                if (status == 101)
+                        return -ESHUTDOWN;
                 r = respond(c, status, body, !http_keep_alive(c->parser) || c->out.size > API_PENDING_MAX);
                 if (r < 0)
                         return r;
@@ -275,7 +314,7 @@ int api_listen(unsigned port) {
 
         if (fd < 0)
                 return negative_errno();
-        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, API_CONNECTIONS_MAX) < 0)
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, API_BACKLOG) < 0)
                 return negative_errno();
         return TAKE_FD(fd);
 }

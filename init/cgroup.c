@@ -136,3 +136,21 @@ int cgroup_enter_namespace(void) {
         dir_fd = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
         return dir_fd < 0 ? negative_errno() : mount_attach(fd, dir_fd);
 }
+
+int cgroup_join_namespace(pid_t pid) {
+        char path[64];
+        _cleanup_close_ int fd = -EBADF;
+
+        snprintf(path, sizeof(path), "/proc/%d/ns/cgroup", (int) pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 || setns(fd, CLONE_NEWCGROUP) < 0 ? negative_errno() : 0;
+}
+
+int cgroup_open_leaf(const Cgroup *c) {
+        int fd;
+
+        if (mkdirat(c->fd, "exec", 0755) < 0 && errno != EEXIST)
+                return negative_errno();
+        fd = openat(c->fd, "exec", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? negative_errno() : fd;
+}

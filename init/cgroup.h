@@ -3,6 +3,8 @@
 /* The cgroup (version 2) that everything of the image runs in. Its memory limit lies below the guest's memory, so that running out of
  * it ends the workload as a whole, and is told apart from any other SIGKILL. */
 
+#include <sys/types.h>
+
 #include "base/macros.h"
 
 typedef struct Cgroup {
@@ -34,3 +36,7 @@ bool cgroup_parse_exhausted(const char *memory_stat, uint64_t limit);
 
 /* Called by the workload: its cgroup becomes the root of a namespace, mounted on /sys/fs/cgroup, as in a container. */
 int cgroup_enter_namespace(void);
+/* Called by a process beside it: the namespace that process `pid` has. */
+int cgroup_join_namespace(pid_t pid);
+/* A cgroup below the workload's, "exec", where that one itself can hold no process. */
+int cgroup_open_leaf(const Cgroup *c);

@@ -52,6 +52,8 @@ typedef struct Init {
         Stream out, err;
         ApiBackend backend;
         ApiServer *api;
+        int pts_fd;
+        ExecServer *exec;
 
         pid_t workload_pid;             /* 0: not started, or gone */
         int wait_status;
@@ -94,6 +96,29 @@ static int signal_workload(Init *i, int signo) {
 
 static int backend_signal(void *userdata, int signo) {
         return signal_workload(userdata, signo);
+}
+
+static int backend_exec(void *userdata, const ExecRequest *request, int fd) {
+        Init *i = userdata;
+
+        return i->workload_pid > 0 ? exec_server_add(i->exec, request, fd) : -ESRCH;
+}
+
+static int spawn_beside(void *userdata, const ExecRequest *request, const int streams[static 3], pid_t *ret_pid, int *ret_report_fd) {
+        Init *i = userdata;
+        WorkloadJoin j = {
+                .argv = request->argv,
+                .env = request->env,
+                .cwd = request->cwd,
+                .user = request->user,
+                .terminal = request->terminal,
+                .root_fd = i->mounts.root_fd,
+                .programs = i->mounts.programs,
+                .beside = i->workload_pid,
+        };
+
+        memcpy(j.streams, streams, sizeof(j.streams));
+        return workload_join(&j, i->spec, &i->cgroup, ret_pid, ret_report_fd);
 }
 
 static void say(Init *i, char *line_consume) {
@@ -245,7 +270,8 @@ static void reap(Init *i) {
                         if (status != 0)
                                 console_fatal("the writable layer or a volume could not be made clean; its journal will be replayed");
                         advance(i);
-                }
+                } else
+                        exec_server_reaped(i->exec, pid, status);
         }
 }
 
@@ -427,6 +453,10 @@ static int set_up(Init *i, Failure *failure) {
                 return r;
         set_sysctls();
 
+        i->pts_fd = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = exec_server_new(&i->loop, i->pts_fd, spawn_beside, i, &i->exec);
+        if (r < 0)
+                return failure_set(failure, r, "cannot serve the API: %m");
         api_fd = api_listen(i->spec->vsock_api_port);
         if (api_fd < 0)
                 return failure_set(failure, api_fd, "cannot listen on vsock port %u: %m", i->spec->vsock_api_port);
@@ -468,9 +498,10 @@ void init_run(void) {
 
         i->mounts = (Mounts) MOUNTS_NULL;
         i->cgroup = (Cgroup) CGROUP_NULL;
+        i->pts_fd = -EBADF;
         i->deadline = (LoopTimer) { .func = on_deadline, .userdata = i };
         i->sync_deadline = (LoopTimer) { .func = on_sync_deadline, .userdata = i };
-        i->backend = (ApiBackend) { .status = backend_status, .signal = backend_signal, .userdata = i };
+        i->backend = (ApiBackend) { .status = backend_status, .signal = backend_signal, .exec = backend_exec, .userdata = i };
         claim_standard_streams();
         (void) umask(0);
         (void) reboot(RB_DISABLE_CAD);

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -27,25 +28,24 @@ typedef enum ChildStep {
         STEP_EXEC_INTERPRETER,
 } ChildStep;
 
-typedef struct ChildReport {
-        ChildStep step;
-        int error;                      /* positive errno */
-} ChildReport;
-
 typedef struct Child {
+        const RunSpec *spec;            /* borrowed */
         char **argv, **env;
         User user;
-        int stdin_fd, stdout_fd, stderr_fd, directory_fd, report_fd;
+        int streams[3], directory_fd, report_fd;
+        bool with_input;                /* standard input is a pipe of its own, too */
+        bool terminal;                  /* the streams are one */
         bool cgroup;
+        pid_t beside;                   /* the process whose cgroup namespace it is to have; 0: one of its own */
 } Child;
+#define CHILD_NULL { .streams = { -EBADF, -EBADF, -EBADF }, .directory_fd = -EBADF, .report_fd = -EBADF }
 
 static void child_done(Child *c) {
         free(c->argv);                  /* the strings are the specification's */
         strv_free(c->env);
         user_done(&c->user);
-        safe_close(c->stdin_fd);
-        safe_close(c->stdout_fd);
-        safe_close(c->stderr_fd);
+        for (size_t i = 0; i < ELEMENTSOF(c->streams); i++)
+                safe_close(c->streams[i]);
         safe_close(c->directory_fd);
         safe_close(c->report_fd);
 }
@@ -58,6 +58,16 @@ static const char *env_get(char *const *env, const char *name) {
                         return v + 1;
         }
         return NULL;
+}
+
+/* NAME=VALUE, in place of the one of that name. */
+static int env_put(char ***env, const char *assignment) {
+        size_t n = strcspn(assignment, "=") + 1;
+
+        STRV_FOREACH(e, *env)
+                if (strncmp(*e, assignment, n) == 0)
+                        return free_and_strdup(e, assignment);
+        return strv_extend(env, assignment);
 }
 
 int workload_environment(const RunSpec *spec, const User *user, bool programs, char ***ret) {
@@ -116,11 +126,49 @@ int workload_exec_exit_code(int error) {
         return error == ENOENT || error == -ENOENT ? EXIT_COMMAND_NOT_FOUND : EXIT_CANNOT_EXEC;
 }
 
-static _noreturn_ void child_fail(const Child *c, ChildStep step, int error) {
-        const ChildReport report = { step, error < 0 ? -error : error };
+/* The failure of a step, `error` a negative errno. */
+static void describe(ChildStep step, int error, const RunSpec *spec, Failure *failure) {
+        static const char *const steps[] = {
+                [STEP_STREAMS] = "connect the workload's streams",
+                [STEP_CGROUP] = "enter the workload's cgroup namespace",
+                [STEP_LIMITS] = "set the workload's limits",
+        };
 
-        (void) write_full(c->report_fd, &report, sizeof(report));
+        switch (step) {
+        case STEP_DIRECTORY:
+                (void) failure_set(failure, error, "cannot change to the working directory \"%s\": %m", spec->cwd);
+                break;
+        case STEP_USER:
+                (void) failure_set(failure, error, "cannot become user \"%s\": %m", spec->user);
+                break;
+        case STEP_EXEC:
+                if (error == -ENOENT && !strchr(spec->command, '/'))
+                        (void) failure_set(failure, error, "cannot run \"%s\": no such command in the image's PATH", spec->command);
+                else
+                        (void) failure_set(failure, error, "cannot run \"%s\": %m", spec->command);
+                failure->exit_code = workload_exec_exit_code(error);
+                break;
+        case STEP_EXEC_INTERPRETER:
+                (void) failure_set(failure, error, "cannot run \"%s\": the interpreter or loader that it names is not in the image",
+                                spec->command);
+                failure->exit_code = workload_exec_exit_code(error);
+                break;
+        default:
+                (void) failure_set(failure, error, "cannot %s: %m", steps[step]);
+                break;
+        }
+}
+
+static _noreturn_ void child_report(const Child *c, const Failure *failure) {
+        (void) write_full(c->report_fd, failure, sizeof(*failure));
         _exit(EXIT_SETUP_FAILED);
+}
+
+static _noreturn_ void child_fail(const Child *c, ChildStep step, int error) {
+        Failure failure;
+
+        describe(step, error, c->spec, &failure);
+        child_report(c, &failure);
 }
 
 /* As docker has them. */
@@ -138,8 +186,18 @@ static int set_limits(void) {
         return write_full(fd, normal, strlen(normal));
 }
 
+/* Logs of images are often links to /dev/stdout, which are opened anew, by whatever user the workload has become by then: a pipe can be
+ * opened so, unlike a socket, where its mode allows it. Nobody reaches it but through a process that has it. */
+static int own_streams(const Child *c) {
+        if (c->terminal)
+                return fchown(STDIN_FILENO, c->user.uid, (gid_t) -1) < 0 || ioctl(STDIN_FILENO, TIOCSCTTY, 0) < 0 ? negative_errno() : 0;
+        for (int fd = c->with_input ? STDIN_FILENO : STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fchown(fd, c->user.uid, c->user.gid) < 0 || fchmod(fd, 0666) < 0)
+                        return negative_errno();
+        return 0;
+}
+
 static _noreturn_ void child_run(const Child *c) {
-        const int streams[] = { c->stdin_fd, c->stdout_fd, c->stderr_fd };
         bool missing_interpreter;
         sigset_t none;
         int r;
@@ -150,11 +208,14 @@ static _noreturn_ void child_run(const Child *c) {
         (void) umask(0022);
 
         /* init holds 0 to 2 itself, so none of these is one of them. */
-        for (int i = 0; i < (int) ELEMENTSOF(streams); i++)
-                if (dup2(streams[i], i) < 0)
-                        child_fail(c, STEP_STREAMS, errno);
+        for (int i = 0; i < (int) ELEMENTSOF(c->streams); i++)
+                if (dup2(c->streams[i], i) < 0)
+                        child_fail(c, STEP_STREAMS, negative_errno());
+        r = own_streams(c);
+        if (r < 0)
+                child_fail(c, STEP_STREAMS, r);
         if (c->cgroup) {
-                r = cgroup_enter_namespace();
+                r = c->beside > 0 ? cgroup_join_namespace(c->beside) : cgroup_enter_namespace();
                 if (r < 0)
                         child_fail(c, STEP_CGROUP, r);
         }
@@ -162,69 +223,36 @@ static _noreturn_ void child_run(const Child *c) {
         if (r < 0)
                 child_fail(c, STEP_LIMITS, r);
         if (fchdir(c->directory_fd) < 0)
-                child_fail(c, STEP_DIRECTORY, errno);
+                child_fail(c, STEP_DIRECTORY, negative_errno());
         if (setgroups(c->user.n_groups, c->user.groups) < 0 || setresgid(c->user.gid, c->user.gid, c->user.gid) < 0 ||
             setresuid(c->user.uid, c->user.uid, c->user.uid) < 0)
-                child_fail(c, STEP_USER, errno);
+                child_fail(c, STEP_USER, negative_errno());
         r = workload_exec(c->argv, c->env, &missing_interpreter);
         child_fail(c, missing_interpreter ? STEP_EXEC_INTERPRETER : STEP_EXEC, r);
 }
 
-/* fork(2) into the cgroup, which returns here when the new process has executed or ended. */
-static pid_t clone_into(const Cgroup *cgroup) {
+/* fork(2) into a cgroup. With CLONE_VFORK it returns here when the new process has executed or ended. */
+static pid_t clone_into(int cgroup_fd, uint64_t flags) {
         struct clone_args args = {
-                .flags = CLONE_VFORK,
+                .flags = flags,
                 .exit_signal = SIGCHLD,
         };
 
-        if (cgroup->fd >= 0) {
+        if (cgroup_fd >= 0) {
                 args.flags |= CLONE_INTO_CGROUP;
-                args.cgroup = (uint64_t) cgroup->fd;
+                args.cgroup = (uint64_t) cgroup_fd;
         }
         return (pid_t) syscall(SYS_clone3, &args, sizeof(args));
 }
 
-static int describe(const ChildReport *report, const RunSpec *spec, Failure *failure) {
-        static const char *const steps[] = {
-                [STEP_STREAMS] = "connect the workload's streams",
-                [STEP_CGROUP] = "mount the workload's cgroup on /sys/fs/cgroup",
-                [STEP_LIMITS] = "set the workload's limits",
-        };
-        int error = report->error;
-
-        switch (report->step) {
-        case STEP_DIRECTORY:
-                return failure_set(failure, error, "cannot change to the working directory \"%s\": %m", spec->cwd);
-        case STEP_USER:
-                return failure_set(failure, error, "cannot become user \"%s\": %m", spec->user);
-        case STEP_EXEC:
-                if (error == ENOENT && !strchr(spec->command, '/'))
-                        (void) failure_set(failure, error, "cannot run \"%s\": no such command in the image's PATH", spec->command);
-                else
-                        (void) failure_set(failure, error, "cannot run \"%s\": %m", spec->command);
-                failure->exit_code = workload_exec_exit_code(error);
-                return -error;
-        case STEP_EXEC_INTERPRETER:
-                (void) failure_set(failure, error, "cannot run \"%s\": the interpreter or loader that it names is not in the image",
-                                spec->command);
-                failure->exit_code = workload_exec_exit_code(error);
-                return -error;
-        default:
-                return failure_set(failure, error, "cannot %s: %m", steps[report->step]);
-        }
-}
-
-/* Logs of images are often links to /dev/stdout, which are opened anew, by whatever user the workload has become by then: a pipe can be
- * opened so, unlike a socket, where its mode allows it. Nobody reaches it but through a process that has it. */
-static int make_pipe(uid_t uid, gid_t gid, int *ret_read, int *ret_write) {
+/* A pipe for the child to write to, its reading end non-blocking. */
+static int make_output(int *ret_read, int *ret_write) {
         int fds[2];
 
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return negative_errno();
         *ret_read = fds[0];
         *ret_write = fds[1];
-        if (fchown(fds[1], uid, gid) < 0 || fchmod(fds[1], 0666) < 0)
-                return negative_errno();
         return set_nonblock(fds[0], true);
 }
 
@@ -245,35 +273,45 @@ static int resolve_user(const RunSpec *spec, int root_fd, User *ret, Failure *fa
         return r < 0 ? r : user_resolve(spec->user, passwd, n_passwd, group, n_group, ret, failure);
 }
 
-int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup *cgroup, Workload *ret, Failure *failure) {
-        _cleanup_(child_done) Child c = { .stdin_fd = -EBADF, .stdout_fd = -EBADF, .stderr_fd = -EBADF, .directory_fd = -EBADF, .report_fd = -EBADF };
-        _cleanup_close_ int stdout_fd = -EBADF, stderr_fd = -EBADF, report_fd = -EBADF;
-        ChildReport report;
-        int fds[2], r;
-        pid_t pid;
+/* As whom, with what: all of it but streams and directory. */
+static int child_prepare(Child *c, const RunSpec *spec, int root_fd, bool programs, Failure *failure) {
+        int r;
 
-        r = resolve_user(spec, root_fd, &c.user, failure);
+        c->spec = spec;
+        r = resolve_user(spec, root_fd, &c->user, failure);
         if (r < 0)
                 return r;
-        r = workload_environment(spec, &c.user, programs, &c.env);
+        r = workload_environment(spec, &c->user, programs, &c->env);
         if (r < 0)
                 return failure_set(failure, r, "cannot make the environment: %m");
-        c.argv = calloc(strv_length(spec->args) + 2, sizeof(char *));
-        if (!c.argv)
+        c->argv = calloc(strv_length(spec->args) + 2, sizeof(char *));
+        if (!c->argv)
                 return failure_set(failure, ENOMEM, "cannot make the command line: %m");
-        c.argv[0] = spec->command;
+        c->argv[0] = spec->command;
         for (size_t i = 0; spec->args && spec->args[i]; i++)
-                c.argv[i + 1] = spec->args[i];
+                c->argv[i + 1] = spec->args[i];
+        return 0;
+}
 
+int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup *cgroup, Workload *ret, Failure *failure) {
+        _cleanup_(child_done) Child c = CHILD_NULL;
+        _cleanup_close_ int stdout_fd = -EBADF, stderr_fd = -EBADF, report_fd = -EBADF;
+        int fds[2], r;
+        Failure report;
+        pid_t pid;
+
+        r = child_prepare(&c, spec, root_fd, programs, failure);
+        if (r < 0)
+                return r;
         c.directory_fd = tree_open_directory(root_fd, spec->cwd, 0755);
         if (c.directory_fd < 0)
                 return failure_set(failure, c.directory_fd, "cannot open or make the working directory \"%s\": %m", spec->cwd);
-        c.stdin_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (c.stdin_fd < 0)
+        c.streams[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (c.streams[0] < 0)
                 return failure_set(failure, errno, "cannot open /dev/null: %m");
-        r = make_pipe(c.user.uid, c.user.gid, &stdout_fd, &c.stdout_fd);
+        r = make_output(&stdout_fd, c.streams + 1);
         if (r >= 0)
-                r = make_pipe(c.user.uid, c.user.gid, &stderr_fd, &c.stderr_fd);
+                r = make_output(&stderr_fd, c.streams + 2);
         if (r >= 0 && pipe2(fds, O_CLOEXEC) < 0)
                 r = negative_errno();
         if (r < 0)
@@ -282,7 +320,7 @@ int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup
         c.report_fd = fds[1];
         c.cgroup = cgroup->fd >= 0;
 
-        pid = clone_into(cgroup);
+        pid = clone_into(cgroup->fd, CLONE_VFORK);
         if (pid < 0)
                 return failure_set(failure, errno, "cannot make a process: %m");
         if (pid == 0)
@@ -291,8 +329,79 @@ int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup
         c.report_fd = safe_close(c.report_fd);
         if (read_full(report_fd, &report, sizeof(report)) == sizeof(report)) {
                 (void) waitpid(pid, NULL, 0);
-                return describe(&report, spec, failure);
+                *failure = report;
+                return -ECHILD;
         }
         *ret = (Workload) { .pid = pid, .stdout_fd = TAKE_FD(stdout_fd), .stderr_fd = TAKE_FD(stderr_fd) };
+        return 0;
+}
+
+/* A cgroup whose processes have made cgroups below it and put controllers into them can hold none itself: then one below it. */
+static pid_t clone_beside(const Cgroup *cgroup) {
+        _cleanup_close_ int fd = -EBADF;
+        pid_t pid = clone_into(cgroup->fd, 0);
+
+        if (pid >= 0 || errno != EBUSY)
+                return pid;
+        fd = cgroup_open_leaf(cgroup);
+        if (fd < 0) {
+                errno = -fd;
+                return -1;
+        }
+        return clone_into(fd, 0);
+}
+
+static _noreturn_ void join_run(Child *c, const WorkloadJoin *j, const RunSpec *spec) {
+        RunSpec view = *spec;           /* all of it borrowed */
+        Failure failure;
+        int r;
+
+        view.command = j->argv[0];
+        view.args = j->argv + 1;
+        view.cwd = j->cwd ?: spec->cwd;
+        view.user = j->user ?: spec->user;
+        view.env = strv_copy(spec->env);
+        r = view.env ? 0 : -ENOMEM;
+        STRV_FOREACH(e, j->env)
+                if (r >= 0)
+                        r = env_put(&view.env, *e);
+        if (r < 0)
+                (void) failure_set(&failure, r, "cannot make the environment: %m");
+        else
+                r = child_prepare(c, &view, j->root_fd, j->programs, &failure);
+        if (r < 0)
+                child_report(c, &failure);
+        c->directory_fd = open(view.cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (c->directory_fd < 0)
+                child_fail(c, STEP_DIRECTORY, negative_errno());
+        child_run(c);
+}
+
+int workload_join(const WorkloadJoin *j, const RunSpec *spec, const Cgroup *cgroup, pid_t *ret_pid, int *ret_report_fd) {
+        Child c = CHILD_NULL;
+        _cleanup_close_ int report_fd = -EBADF, child_report_fd = -EBADF;
+        int fds[2];
+        pid_t pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return negative_errno();
+        report_fd = fds[0];
+        child_report_fd = fds[1];
+        if (set_nonblock(report_fd, true) < 0)
+                return negative_errno();
+
+        memcpy(c.streams, j->streams, sizeof(c.streams));
+        c.report_fd = child_report_fd;
+        c.with_input = !j->terminal;
+        c.terminal = j->terminal;
+        c.cgroup = cgroup->fd >= 0;
+        c.beside = j->beside;
+        pid = clone_beside(cgroup);
+        if (pid < 0)
+                return negative_errno();
+        if (pid == 0)
+                join_run(&c, j, spec);
+        *ret_pid = pid;
+        *ret_report_fd = TAKE_FD(report_fd);
         return 0;
 }

@@ -26,3 +26,19 @@ int workload_exec_exit_code(int error);
 
 /* Starts it; returns when it has been executed. The user is looked up below root_fd. Otherwise the failure has 125, 126 or 127. */
 int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup *cgroup, Workload *ret, Failure *failure);
+
+/* A further process of the workload: in its cgroup and that one's namespace, in its own session. All is borrowed. */
+typedef struct WorkloadJoin {
+        char **argv;                    /* not empty */
+        char **env;                     /* NAME=VALUE, besides and before the specification's */
+        char *cwd, *user;               /* NULL: as the specification has them */
+        int streams[3];                 /* the process's own ends; with `terminal`, the same terminal three times */
+        bool terminal;                  /* it becomes the one of the new session */
+        int root_fd;
+        bool programs;                  /* see workload_environment() */
+        pid_t beside;                   /* the workload's main process */
+} WorkloadJoin;
+
+/* Does not wait: all that looks at the image's files is done by the new process, for by now they can be of any kind. The report is a pipe,
+ * non-blocking, that ends when the program was executed; otherwise it holds one whole Failure before its end. */
+int workload_join(const WorkloadJoin *j, const RunSpec *spec, const Cgroup *cgroup, pid_t *ret_pid, int *ret_report_fd);

@@ -15,8 +15,9 @@
  *      A failed set-up is an "exited" with exit_code 125 (126, 127) and the reason as message, without a "started" before it.
  *      After the last line init waits for kiln to close the connection, which it does once both streams are read; then init
  *      powers off.
- * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, POST /v1/signal {"signal":N}.
- *      init accepts peers with the host's CID only.
+ * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, POST /v1/signal {"signal":N}, and POST /v1/exec
+ *      {"argv":[…],"env":["NAME=VALUE",…],"cwd":"/…","user":"…","terminal":bool,"rows":N,"columns":N}, of which argv alone must be there. What follows
+ *      its answer, WIRE_EXEC_ANSWER, are the frames of base/exec-frame.h. init accepts peers with the host's CID only.
  * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL
  *      to the workload, reports it as any other end, and powers off.
  * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, one request a connection: GET /v1/volume/key?device=/dev/vdc gives
@@ -63,6 +64,9 @@ static inline const unsigned *wire_wrong_port(const unsigned *ports, size_t n) {
 #define WIRE_STATE_BOOTED "booted"
 #define WIRE_STATE_STARTED "started"
 #define WIRE_STATE_EXITED "exited"
+
+/* Status 101: from here on the connection carries frames. */
+#define WIRE_EXEC_ANSWER "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: inferno-exec\r\n\r\n"
 
 /* Where things are in the guest. */
 #define WIRE_GUEST_DIR "/inferno"

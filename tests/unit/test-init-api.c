@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -17,6 +18,8 @@ typedef struct Fixture {
         socklen_t n_address;
         int last_signal;
         bool gone;                      /* no workload */
+        int exec_result, exec_fd;
+        char *exec_user;
 } Fixture;
 
 static char *give_status(void *userdata) {
@@ -32,12 +35,21 @@ static int take_signal(void *userdata, int signo) {
         return 0;
 }
 
+static int take_exec(void *userdata, const ExecRequest *request, int fd) {
+        Fixture *f = userdata;
+
+        f->exec_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        assert_ok(free_and_strdup(&f->exec_user, request->user));
+        return f->exec_result;
+}
+
 static int set_up(void **state) {
         Fixture *f = calloc(1, sizeof(Fixture));
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         assert_ok(loop_open(&f->loop));
-        f->backend = (ApiBackend) { .status = give_status, .signal = take_signal, .userdata = f };
+        f->backend = (ApiBackend) { .status = give_status, .signal = take_signal, .exec = take_exec, .userdata = f };
+        f->exec_fd = -EBADF;
         f->address.sun_family = AF_UNIX;
         assert_ok(bind(fd, (struct sockaddr *) &f->address, sizeof(sa_family_t)));      /* an abstract address of the kernel's choice */
         f->n_address = sizeof(f->address);
@@ -54,6 +66,8 @@ static int tear_down(void **state) {
         api_server_free(f->server);
         assert_null(f->loop.timers);
         safe_close(f->loop.epoll_fd);
+        safe_close(f->exec_fd);
+        free(f->exec_user);
         free(f);
         return 0;
 }
@@ -126,7 +140,18 @@ static void test_routes(void **state) {
                 { "DELETE", "/v1/status", "", 405, 0 },
                 { "GET", "/", "", 404, 0 },
                 { "GET", "/v1/ping/", "", 404, 0 },
-                { "GET", "/v1/exec", "", 404, 0 },
+                { "GET", "/v1/files", "", 404, 0 },
+                { "GET", "/v1/exec", "", 405, 0 },
+                { "POST", "/v1/exec", "", 400, 0 },
+                { "POST", "/v1/exec", "{}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[]}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[\"\"]}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":\"sh\"}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[\"sh\"],\"root\":true}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[\"sh\"],\"env\":[\"A\"]}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[\"sh\"],\"env\":[\"=A\"]}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[\"sh\"],\"cwd\":\"tmp\"}", 400, 0 },
+                { "POST", "/v1/exec", "{\"argv\":[\"sh\"],\"terminal\":true,\"rows\":65536}", 400, 0 },
         };
         Fixture *f = *state;
 
@@ -134,14 +159,14 @@ static void test_routes(void **state) {
                 _cleanup_free_ char *body = NULL;
 
                 f->last_signal = 0;
-                assert_int_equal(api_handle(&f->backend, cases[i].method, cases[i].target, cases[i].body, strlen(cases[i].body), &body),
+                assert_int_equal(api_handle(&f->backend, cases[i].method, cases[i].target, cases[i].body, strlen(cases[i].body), 7, &body),
                                 cases[i].status);
                 assert_int_equal(f->last_signal, cases[i].signal);
                 assert_non_null(body);
         }
         f->gone = true;
         _cleanup_free_ char *body = NULL;
-        assert_int_equal(api_handle(&f->backend, "POST", "/v1/signal", "{\"signal\":15}", 13, &body), 409);
+        assert_int_equal(api_handle(&f->backend, "POST", "/v1/signal", "{\"signal\":15}", 13, 7, &body), 409);
 }
 
 static void test_connection(void **state) {
@@ -185,6 +210,44 @@ static void test_malformed(void **state) {
                 assert_true(closed);
                 safe_close(fd);
         }
+}
+
+/* The connection is another's from the moment on at which that one takes it; otherwise it goes on. */
+static void test_exec(void **state) {
+#define EXEC "POST /v1/exec HTTP/1.1\r\nContent-Length: 40\r\n\r\n{\"argv\":[\"sh\",\"-c\",\"true\"],\"user\":\"www\"}"
+        static const char request[] = EXEC, early[] = EXEC "i";
+        static const struct {
+                int result;
+                const char *answer;
+        } cases[] = {
+                { -ESRCH, "HTTP/1.1 409 " },
+                { -EBUSY, "HTTP/1.1 503 " },
+                { -ENOMEM, "HTTP/1.1 500 " },
+        };
+        Fixture *f = *state;
+        bool closed;
+        int fd = dial(f);
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                f->exec_result = cases[i].result;
+                assert_non_null(startswith(talk(f, fd, request, sizeof(request) - 1, &closed), cases[i].answer));
+                assert_false(closed);
+                f->exec_fd = safe_close(f->exec_fd);
+        }
+        f->exec_result = 0;
+        assert_string_equal(talk(f, fd, request, sizeof(request) - 1, &closed), "");
+        assert_false(closed);
+        assert_string_equal(f->exec_user, "www");
+        assert_int_equal(send(f->exec_fd, "x", 1, 0), 1);
+        assert_string_equal(talk(f, fd, "i", 1, &closed), "x");
+        assert_int_equal(recv(f->exec_fd, &(char) { 0 }, 1, 0), 1);
+        f->exec_fd = safe_close(f->exec_fd);
+        safe_close(fd);
+
+        fd = dial(f);
+        assert_non_null(startswith(talk(f, fd, early, sizeof(early) - 1, &closed), "HTTP/1.1 400 "));
+        assert_int_equal(f->exec_fd, -EBADF);
+        safe_close(fd);
 }
 
 static void test_endless_header(void **state) {
@@ -232,6 +295,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_routes, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_connection, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_malformed, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_exec, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_endless_header, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
         };
