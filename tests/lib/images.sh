@@ -2,7 +2,7 @@
 #
 # The test images, each an OCI layout of its own with the image "latest". Sourced.
 
-IMAGES=(busybox debian nginx redis postgresql layers)
+IMAGES=(busybox debian nginx redis postgresql layers alpine distroless scratch own)
 
 # Prints one line "NAME PATH" per image; what is not there is made.
 images_get() {
@@ -12,6 +12,7 @@ images_get() {
             busybox) path=$(images_busybox) ;;
             debian) path=$(images_debian) ;;
             layers) path=$(images_layers) ;;
+            alpine | distroless | scratch | own) path=$(images_any "$name") ;;
             *) path=$(images_service "$name") ;;
         esac || return
         echo "$name $path"
@@ -28,6 +29,13 @@ images_debian() {
     local make=$SOURCE/tests/images/make-debian
     cache_get images "debian-$(cache_key -- "$make" "$SOURCE/tests/lib/make-tree" "$SOURCE/tests/images/debian/packages")" \
         step "making the image debian" "$make" "$CACHE/debs"
+}
+
+# Of as little as an image can be made of.
+images_any() { # NAME
+    local make=$SOURCE/tests/images/make-any
+    cache_get images "$1-$(cache_key "$1 $(sha256sum </bin/busybox)" -- "$make" "$SOURCE/tests/images/any"/*)" \
+        step "making the image $1" "$make" "$1" /bin/busybox
 }
 
 images_service() { # NAME

@@ -11,7 +11,7 @@ packages_of() { # SET
                 libnftnl-dev libmnl-dev libarchive-dev libcmocka-dev libcryptsetup-dev libsquashfs-dev libisal-dev libzstd-dev nettle-dev \
                 liblz4-dev zlib1g-dev libclang-rt-14-dev ;;
         images)
-            echo busybox-static buildah gcc libc6-dev mmdebstrap umoci ;;
+            echo busybox-static buildah gcc libc6-dev mmdebstrap musl-tools umoci ;;
         vm)
             echo mmdebstrap qemu-system-x86 qemu-utils e2fsprogs util-linux procps ;;
         bench)
