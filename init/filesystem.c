@@ -18,8 +18,11 @@
 #define BLANK_BYTES MIB(16)             /* what ext4 has at its beginning for certain */
 #define GROUP_BYTES MIB(128)            /* of blocks of 4 KiB; some groups begin with a copy of the superblock */
 
+#define MARK_FROM_END KIB(512)
+
 enum {
         PIECE_BYTES = 64 * 1024,
+        MARK_BYTES = 4096,
         /* e2fsck(8), a bit each */
         FSCK_CORRECTED = 1,
         FSCK_REBOOT = 2,
@@ -57,7 +60,48 @@ int filesystem_is_blank(int device_fd, uint64_t at, uint64_t device_size) {
         return r;
 }
 
-static int make(const RunVolume *v, const char *device, Failure *failure) {
+/* While a file system is being made, a block near the end of the device, where mke2fs puts nothing, says so: what was cut off is not blank any more, and
+ * is begun anew. A workload can have the same bytes in a file there; but then its file system has been mounted, and is not new. */
+static void mark_format(const RunVolume *v, char buf[static MARK_BYTES]) {
+        memset(buf, 0, MARK_BYTES);
+        snprintf(buf, MARK_BYTES, "Inferno has begun to make the file system of volume %s %s\n", v->name, v->luks_uuid ?: "");
+}
+
+static uint64_t mark_at(uint64_t device_size) {
+        return (device_size - MIN(device_size, MARK_FROM_END)) / MARK_BYTES * MARK_BYTES;
+}
+
+int filesystem_was_begun(int device_fd, uint64_t device_size, const RunVolume *v) {
+        char expected[MARK_BYTES], buf[MARK_BYTES];
+        ssize_t n;
+
+        mark_format(v, expected);
+        n = pread(device_fd, buf, sizeof(buf), (off_t) mark_at(device_size));
+        if (n < 0)
+                return negative_errno();
+        return n == MARK_BYTES && memcmp(buf, expected, MARK_BYTES) == 0;
+}
+
+int filesystem_set_begun(int device_fd, uint64_t device_size, const RunVolume *v, bool begun) {
+        char buf[MARK_BYTES] = {};
+        ssize_t n;
+
+        if (begun)
+                mark_format(v, buf);
+        n = pwrite(device_fd, buf, sizeof(buf), (off_t) mark_at(device_size));
+        if (n != MARK_BYTES)
+                return n < 0 ? negative_errno() : -EIO;
+        return fsync(device_fd) < 0 ? negative_errno() : 0;
+}
+
+static int set_begun(const RunVolume *v, const char *device, uint64_t size, bool begun, Failure *failure) {
+        _cleanup_close_ int fd = open(device, O_RDWR | O_CLOEXEC);
+        int r = fd < 0 ? negative_errno() : filesystem_set_begun(fd, size, v, begun);
+
+        return r < 0 ? fail_errno(v, failure, r, "write to it") : 0;
+}
+
+static int make(const RunVolume *v, const char *device, uint64_t size, Failure *failure) {
         char program[PROGRAM_PATH_MAX], said[PROGRAM_SAID_MAX];
         int r;
 
@@ -67,6 +111,9 @@ static int make(const RunVolume *v, const char *device, Failure *failure) {
                 return fail(v, failure, ENODATA, "it is blank, and mkfs=none keeps its file system from being made");
         if (program_find("mke2fs", program) < 0)
                 return fail(v, failure, ENOENT, "it is blank, and there is no mke2fs in the initramfs");
+        r = set_begun(v, device, size, true, failure);
+        if (r < 0)
+                return r;
         r = program_run((const char *const []) {
                         program, "-q", "-F", "-t", "ext4", "-m", "0", "-b", "4096", "-I", "256", "-i", "16384",
                         "-O", "none,ext_attr,dir_index,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,"
@@ -77,6 +124,9 @@ static int make(const RunVolume *v, const char *device, Failure *failure) {
                 return fail_errno(v, failure, r, "run mke2fs");
         if (r > 0)
                 return failure_set(failure, EIO, "volume \"%s\" (%s): mke2fs cannot make a file system (exit status %d): %s", v->name, v->device, r, said);
+        r = set_begun(v, device, size, false, failure);
+        if (r < 0)
+                return r;
         console_debug("volume \"%s\" was blank and has a new file system", v->name);
         return 0;
 }
@@ -108,8 +158,7 @@ static int refuse(const RunVolume *v, const Superblock *s, Failure *failure) {
         if (s->other)
                 return failure_set(failure, EMEDIUMTYPE, "volume \"%s\" (%s): it holds %s where a file system of ext4 should be; nothing was written to it",
                                    v->name, v->device, s->other);
-        return fail(v, failure, EMEDIUMTYPE, "it holds no file system of ext4 and yet is not blank, so nothing was written to it; one whose first start was "
-                                             "cut off has to be made anew (inferno-volume rm)");
+        return fail(v, failure, EMEDIUMTYPE, "it holds no file system of ext4 and yet is not blank, so nothing was written to it");
 }
 
 static int examine(const RunVolume *v, int fd, uint64_t size, bool *blank, Superblock *ret, Failure *failure) {
@@ -121,9 +170,9 @@ static int examine(const RunVolume *v, int fd, uint64_t size, bool *blank, Super
         if (n < 0)
                 return fail_errno(v, failure, errno, "read its beginning");
         superblock_parse(data, (size_t) n, ret);
-        if (ret->ext4 || v->luks_uuid)
-                return 0;
-        r = filesystem_is_blank(fd, 0, size);
+        r = ret->ext4 && !ret->is_new ? 0 : filesystem_was_begun(fd, size, v);
+        if (r == 0 && !ret->ext4 && !v->luks_uuid)
+                r = filesystem_is_blank(fd, 0, size);
         if (r < 0)
                 return fail_errno(v, failure, r, "read its beginning");
         *blank = r > 0;
@@ -143,7 +192,7 @@ int filesystem_prepare(const RunVolume *v, const char *device, bool blank, Failu
                 return r;
         fd = safe_close(fd);
         if (blank)
-                return make(v, device, failure);
+                return make(v, device, size, failure);
         if (!s.ext4)
                 return refuse(v, &s, failure);
         if (s.size == 0)

@@ -69,6 +69,7 @@ void superblock_parse(const void *data, size_t n, Superblock *ret) {
         state = u16_at(s + 0x3a);
         ret->needs_check = !(state & STATE_UNMOUNTED) || (state & STATE_ERRORS);
         ret->needs_replay = incompatible & INCOMPAT_REPLAY;
+        ret->is_new = u32_at(s + 0x2c) == 0 && u16_at(s + 0x34) == 0;
         shift = u32_at(s + 0x18);
         blocks = u32_at(s + 0x4) | (incompatible & INCOMPAT_64BIT ? (uint64_t) u32_at(s + 0x150) << 32 : 0);
         if (shift <= EXT4_LOG_BLOCK_SIZE_MAX && blocks <= UINT64_MAX >> (10 + shift))

@@ -11,6 +11,7 @@ enum { SUPERBLOCK_BYTES = 128 * 1024 };
 typedef struct Superblock {
         bool ext4;
         const char *other;              /* what it is instead; NULL: nothing that is known */
+        bool is_new;                    /* was never mounted for writing */
         uint64_t size;                  /* bytes that the file system takes; 0: its superblock makes no sense */
         bool needs_check;               /* was found to be wrong, or has no journal and was not unmounted */
         bool needs_replay;              /* has a journal that was not written back, which mounting does */

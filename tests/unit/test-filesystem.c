@@ -49,6 +49,14 @@ static void test_state(void **state) {
         assert_false(s.needs_check);
         assert_false(s.needs_replay);
 
+        assert_true(s.is_new);
+
+        put32(0x2c, 1700000000);
+        assert_false(parse().is_new);
+        put32(0x2c, 0);
+        put16(0x34, 1);
+        assert_false(parse().is_new);
+
         put32(0x60, 4);         /* killed: the kernel replays the journal, and nobody waits for a check */
         s = parse();
         assert_true(s.needs_replay);
@@ -153,12 +161,34 @@ static void test_blank(void **state) {
         close(fd);
 }
 
+/* The mark of one volume is none of another's. */
+static void test_begun(void **state) {
+        const RunVolume a = { .name = (char *) "a", .luks_uuid = (char *) "1" }, b = { .name = (char *) "a" };
+        static const uint64_t sizes[] = { MIB(16), MIB(100) + 12345, KIB(4) };
+        int fd = memfd_create("device", MFD_CLOEXEC);
+
+        assert_true(fd >= 0);
+        for (size_t i = 0; i < ELEMENTSOF(sizes); i++) {
+                assert_int_equal(ftruncate(fd, 0), 0);
+                assert_int_equal(ftruncate(fd, (off_t) sizes[i]), 0);
+                assert_int_equal(filesystem_was_begun(fd, sizes[i], &a), 0);
+                assert_int_equal(filesystem_set_begun(fd, sizes[i], &a, true), 0);
+                assert_int_equal(filesystem_was_begun(fd, sizes[i], &a), 1);
+                assert_int_equal(filesystem_was_begun(fd, sizes[i], &b), 0);
+                assert_int_equal(filesystem_set_begun(fd, sizes[i], &a, false), 0);
+                assert_int_equal(filesystem_was_begun(fd, sizes[i], &a), 0);
+                assert_true(is_blank(fd, 0, sizes[i]));
+        }
+        close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_state),
                 cmocka_unit_test(test_size),
                 cmocka_unit_test(test_foreign),
                 cmocka_unit_test(test_blank),
+                cmocka_unit_test(test_begun),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
