@@ -382,7 +382,7 @@ int bus_wait_change(sd_bus *bus, uint64_t deadline) {
 }
 
 typedef struct Job {
-        char *vm, *path;
+        char *name, *path;              /* name: of the VM, or of another unit */
         char *result;                   /* NULL: not yet */
 } Job;
 
@@ -427,7 +427,7 @@ BusJobs *bus_jobs_free(BusJobs *j) {
         sd_bus_slot_unref(j->slot);
         sd_bus_unref(j->bus);
         for (size_t i = 0; i < j->n; i++) {
-                free(j->jobs[i].vm);
+                free(j->jobs[i].name);
                 free(j->jobs[i].path);
                 free(j->jobs[i].result);
         }
@@ -437,28 +437,38 @@ BusJobs *bus_jobs_free(BusJobs *j) {
 }
 
 /* The answer comes before the signal, and signals are dispatched in bus_jobs_wait() or the event loop only, so the path is known by then. */
-int bus_jobs_add(BusJobs *j, const char *method, const char *vm, char **ret_error) {
+static int add_job(BusJobs *j, const char *method, const char *name, const char *unit, char **ret_error) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_free_ char *unit = layout_unit_name(vm), *what = strf("%s of VM '%s' by systemd", method, vm), *name = strdup(vm), *copy = NULL;
+        _cleanup_free_ char *what = strf("%s of '%s' by systemd", method, name), *name_copy = strdup(name), *path_copy = NULL;
         const char *path;
         Job *slot;
         int r;
 
-        if (!unit || !what || !name)
+        if (!what || !name_copy)
                 return -ENOMEM;
         r = sd_bus_call_method(j->bus, MANAGER, method, &error, &reply, "ss", unit, "replace");
         if (r >= 0)
                 r = sd_bus_message_read(reply, "o", &path);
         if (r < 0)
                 return bus_failure(ret_error, r, &error, what);
-        copy = strdup(path);
-        slot = copy ? GREEDY_APPEND(j->jobs, j->n) : NULL;
+        path_copy = strdup(path);
+        slot = path_copy ? GREEDY_APPEND(j->jobs, j->n) : NULL;
         if (!slot)
                 return -ENOMEM;
-        *slot = (Job) { .vm = TAKE_PTR(name), .path = TAKE_PTR(copy) };
+        *slot = (Job) { .name = TAKE_PTR(name_copy), .path = TAKE_PTR(path_copy) };
         j->n++;
         return 0;
+}
+
+int bus_jobs_add(BusJobs *j, const char *method, const char *vm, char **ret_error) {
+        _cleanup_free_ char *unit = layout_unit_name(vm);
+
+        return unit ? add_job(j, method, vm, unit, ret_error) : -ENOMEM;
+}
+
+int bus_jobs_add_unit(BusJobs *j, const char *method, const char *unit, char **ret_error) {
+        return add_job(j, method, unit, unit, ret_error);
 }
 
 size_t bus_jobs_pending(const BusJobs *j) {
@@ -471,14 +481,14 @@ size_t bus_jobs_pending(const BusJobs *j) {
 
 const char *bus_jobs_result(const BusJobs *j, const char *vm) {
         for (size_t i = j->n; i-- > 0;)
-                if (streq(j->jobs[i].vm, vm))
+                if (streq(j->jobs[i].name, vm))
                         return j->jobs[i].result;
         return NULL;
 }
 
 bool bus_jobs_waits_for(const BusJobs *j, const char *vm) {
         for (size_t i = 0; i < j->n; i++)
-                if (!j->jobs[i].result && streq(j->jobs[i].vm, vm))
+                if (!j->jobs[i].result && streq(j->jobs[i].name, vm))
                         return true;
         return false;
 }

@@ -70,6 +70,8 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(BusJobs *, bus_jobs_free)
 
 /* "StartUnit", "StopUnit", "RestartUnit"; mode "replace". */
 int bus_jobs_add(BusJobs *j, const char *method, const char *vm, char **ret_error);
+/* The same of a unit by its whole name, which bus_jobs_result() knows it by. */
+int bus_jobs_add_unit(BusJobs *j, const char *method, const char *unit, char **ret_error);
 /* How many have not ended; with an event loop attached to the bus that is all there is to do. */
 size_t bus_jobs_pending(const BusJobs *j);
 /* Waits for all, without an event loop: at most so long (UINT64_MAX: for ever). -ETIMEDOUT. */

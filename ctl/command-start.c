@@ -125,35 +125,6 @@ static int start_foreground(Ctl *c, const char *vm) {
         return code;
 }
 
-/* All at once; the exit code is that of the first which did not come up. */
-static int start_detached(Ctl *c, char **vms) {
-        _cleanup_(bus_jobs_freep) BusJobs *jobs = NULL;
-        _cleanup_free_ char *error = NULL;
-        int r, code = 0;
-
-        r = bus_jobs_new(c->bus, &jobs, &error);
-        STRV_FOREACH(vm, vms) {
-                if (r >= 0)
-                        r = bus_ref_unit(c->bus, *vm, &error);
-                if (r >= 0)
-                        r = bus_jobs_add(jobs, "StartUnit", *vm, &error);
-        }
-        if (r < 0)
-                return ctl_log_sentence(r, error);
-        r = bus_jobs_wait(jobs, UINT64_MAX);
-        if (r < 0)
-                return log_error_errno(r, "Lost the connection to systemd: %m");
-        STRV_FOREACH(vm, vms) {
-                const char *result = bus_jobs_result(jobs, *vm);
-
-                if (result && !streq(result, "done") && code == 0)
-                        code = unit_report_failure(c, *vm, result, "started");
-                else if (result && !streq(result, "done"))
-                        (void) unit_report_failure(c, *vm, result, "started");
-        }
-        return code;
-}
-
 static int run(Ctl *c, char **args, size_t n_args) {
         int r;
 
@@ -168,7 +139,7 @@ static int run(Ctl *c, char **args, size_t n_args) {
                 if (r != 0)
                         return r;
         }
-        return arg_detach ? start_detached(c, args) : start_foreground(c, args[0]);
+        return arg_detach ? unit_start(c, args) : start_foreground(c, args[0]);
 }
 
 const Command command_start = {

@@ -11,6 +11,11 @@
         X(stop)                 \
         X(restart)              \
         X(wait)                 \
+        X(create)               \
+        X(show)                 \
+        X(edit)                 \
+        X(set)                  \
+        X(destroy)              \
         X(verify)               \
         X(logs)                 \
         X(logs_tail)            \

@@ -80,3 +80,31 @@ int unit_report_failure(Ctl *c, const char *vm, const char *job_result, const ch
         log_error("VM '%s' was not %s: %s, exit code %d. See 'journalctl -u inferno@%s'.", vm, verb, isempty(u.result) ? job_result : u.result, code, vm);
         return code > 0 ? code : EXIT_FAILED;
 }
+
+int unit_start(Ctl *c, char **vms) {
+        _cleanup_(bus_jobs_freep) BusJobs *jobs = NULL;
+        _cleanup_free_ char *error = NULL;
+        int r, code = 0;
+
+        r = bus_jobs_new(c->bus, &jobs, &error);
+        STRV_FOREACH(vm, vms) {
+                if (r >= 0)
+                        r = bus_ref_unit(c->bus, *vm, &error);
+                if (r >= 0)
+                        r = bus_jobs_add(jobs, "StartUnit", *vm, &error);
+        }
+        if (r < 0)
+                return ctl_log_sentence(r, error);
+        r = bus_jobs_wait(jobs, UINT64_MAX);
+        if (r < 0)
+                return log_error_errno(r, "Lost the connection to systemd: %m");
+        STRV_FOREACH(vm, vms) {
+                const char *result = bus_jobs_result(jobs, *vm);
+
+                if (result && !streq(result, "done") && code == 0)
+                        code = unit_report_failure(c, *vm, result, "started");
+                else if (result && !streq(result, "done"))
+                        (void) unit_report_failure(c, *vm, result, "started");
+        }
+        return code;
+}

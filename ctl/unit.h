@@ -16,3 +16,6 @@ int unit_prepare_start(Ctl *c, const char *vm, Definition **ret);
 
 /* Says why a job did not end well: from its result and from what the unit says. Returns the exit code: the guest's own where it ran. */
 int unit_report_failure(Ctl *c, const char *vm, const char *job_result, const char *verb);
+
+/* Starts all of these at once, and waits until they run. 0, or the exit code of the first that did not come up; the bus has to be there. */
+int unit_start(Ctl *c, char **vms);

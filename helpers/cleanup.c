@@ -279,6 +279,26 @@ static char **known_vms(Cleanup *c) {
         return vms;
 }
 
+int cleanup_forget(const char *vm) {
+        _cleanup_close_ int lock_fd = -EBADF;
+        Cleanup c;
+
+        lock_fd = vm_lock(vm);
+        if (lock_fd < 0)
+                return log_error_errno(lock_fd, "Cannot lock VM '%s': %m", vm);
+        if (is_running(vm))
+                return -EBUSY;
+        cleanup_begin(&c);
+        if (is_gone(&c, vm)) {
+                remove_run(&c, vm);
+                forget(&c, vm, true);
+        } else if (c.error >= 0) {
+                log_error("VM '%s' has a definition, or inferno.conf is wrong: only what is not defined any more is forgotten.", vm);
+                c.error = -EBUSY;
+        }
+        return cleanup_end(&c);
+}
+
 int cleanup_gone(bool with_layers) {
         _cleanup_strv_ char **vms = NULL;
         Cleanup c;

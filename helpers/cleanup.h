@@ -13,6 +13,9 @@ int cleanup_stopped(const char *vm);
 /* The same for an instance that is no VM's name: of that there is only what systemd has made. */
 void cleanup_instance(const char *instance);
 
+/* Forgets one VM, which has no definition any more and does not run (-EBUSY), with its writable layer. One that is not known is fine. */
+int cleanup_forget(const char *vm);
+
 /* Forgets all VMs without a definition that do not run: rows, versions, directories; writable layers that were to persist only with_layers. */
 int cleanup_gone(bool with_layers);
 

@@ -9,12 +9,13 @@
 #include "helpers/program.h"
 
 static const char usage[] =
-        "inferno-cleanup [OPTIONS…] stopped VM | gone | prune\n"
+        "inferno-cleanup [OPTIONS…] stopped VM | forget VM | gone | prune\n"
         "\n"
         "Takes away what VMs leave. What is not there is fine; after a failure the rest is done all the same.\n"
         "\n"
         "  stopped VM       Undo what the last run of VM set up, after any kind of death: its TAP and nftables elements,\n"
         "                   sockets, device nodes and the fresh writable layer in its jail. inferno@.service calls it.\n"
+        "  forget VM        Forget one VM whose definition is gone and that does not run, with its writable layer.\n"
         "  gone             Forget all VMs whose definition is gone and that do not run, with their writable layers.\n"
         "  prune            Remove what nothing refers to any more: old versions, initramfs files, trees of programs.\n"
         "\n"
@@ -57,6 +58,7 @@ static int run_stopped(const char *name) {
 
 static const HelperVerb verbs[] = {
         { "stopped", "NAME", run_stopped },
+        { "forget", "VM", cleanup_forget },
         { "gone", NULL, run_gone },
         { "prune", NULL, run_prune },
         {},

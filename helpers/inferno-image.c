@@ -9,6 +9,7 @@
 #include "base/exit-codes.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "definition/config-key.h"
 #include "helpers/context.h"
 #include "helpers/loaded-units.h"
 #include "helpers/program.h"
@@ -28,6 +29,7 @@ static const char usage[] =
         "REFERENCE is a name as docker reads it (\"nginx\", \"quay.io/org/app:1.2\"), docker://NAME, oci:/PATH[:NAME],\n"
         "oci-archive:/PATH, docker-archive:/PATH, containers-storage:NAME or docker-daemon:NAME.\n"
         "\n"
+        "      --pull=WHEN  With pull: \"always\", \"missing\" (only what the store does not have), or \"never\" (only build)\n"
         "      --root=DIR   Work below DIR instead of /\n"
         "  -h, --help       Show this help\n"
         "      --version    Show the version\n"
@@ -106,6 +108,14 @@ static int run_ensure(const char *vm) {
         return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
 }
 
+static PullPolicy pull_policy = PULL_ALWAYS;
+
+static int set_pull(const char *value) {
+        const char *reason;
+
+        return config_parse_pull(value, &pull_policy, &reason);
+}
+
 static int run_pull(const char *reference) {
         _cleanup_helper_context_ HelperContext c = {};
         int r;
@@ -113,7 +123,7 @@ static int run_pull(const char *reference) {
         r = context_open(&c);
         if (r != 0)
                 return r;
-        r = get(&c, reference, PULL_ALWAYS);
+        r = get(&c, reference, pull_policy);
         return r == -EINVAL ? EXIT_USAGE : r;
 }
 
@@ -182,6 +192,11 @@ static const HelperVerb verbs[] = {
         {},
 };
 
+static const HelperOption options[] = {
+        { "--pull", .set = set_pull },
+        {},
+};
+
 int main(int argc, char **argv) {
-        return helper_main(argc, argv, usage, verbs, NULL);
+        return helper_main(argc, argv, usage, verbs, options);
 }

@@ -10,6 +10,7 @@
 #include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
+#include "layout/layout.h"
 #include "unitfiles/unit-writer.h"
 
 /* What has been written first of each content; found by content. */
@@ -280,4 +281,31 @@ int unit_files_remove(int dir_fd) {
                 return negative_errno();
         /* Never waits, for systemd waits for us: while somebody writes there, temporary files and directories stay. */
         return for_each_entry(dir_fd, flock(lock_fd, LOCK_EX | LOCK_NB) >= 0, remove_unit);
+}
+
+int unit_files_remove_vm(int dir_fd, const char *vm) {
+        _cleanup_close_ int lock_fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_free_ char *unit = layout_unit_name(vm), *dir = unit ? strjoin(unit, ".d") : NULL, *slice = layout_slice_name("any", vm);
+        _cleanup_closedir_ DIR *d = NULL;
+        struct dirent *de;
+        const char *suffix;
+        int r;
+
+        if (lock_fd < 0 || flock(lock_fd, LOCK_EX) < 0)
+                return negative_errno();
+        if (!dir || !slice)
+                return -ENOMEM;
+        r = remove_unit(dir_fd, dir, true);
+        if (r < 0)
+                return r;
+        /* In a component of its name a slice has "-" escaped, so the last one is before the VM. */
+        suffix = strrchr(slice, '-');
+        r = dir_open_at(dir_fd, ".", 0, &d);
+        while (r >= 0 && (r = dir_next(d, &de)) > 0)
+                if (endswith(de->d_name, suffix)) {
+                        r = remove_unit(dir_fd, de->d_name, true);
+                        if (r < 0)
+                                return r;
+                }
+        return r;
 }

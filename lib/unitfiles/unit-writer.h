@@ -20,3 +20,5 @@ int unit_files_place(int dir_fd, const UnitFiles *f);
 /* Removes what unit_files_place() has put there, of all VMs, and what killed ones have left. Files that others have put under such names do
  * not have the mark, and stay. */
 int unit_files_remove(int dir_fd);
+/* The same of one VM, of whatever tenant. Waits for those who write there. */
+int unit_files_remove_vm(int dir_fd, const char *vm);

@@ -124,8 +124,10 @@ static void test_commands(void **state) {
                                 assert_string_not_equal(other->name, o->name);
                                 assert_true(o->letter == 0 || o->letter != other->letter);
                         }
-                        for (const CtlOption *other = common_options; other->name; other++)
+                        for (const CtlOption *other = common_options; other->name; other++) {
                                 assert_string_not_equal(other->name, o->name);
+                                assert_true(o->letter == 0 || o->letter != other->letter);
+                        }
                 }
         }
 }
