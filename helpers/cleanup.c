@@ -12,7 +12,7 @@
 #include "bundle/bundle.h"
 #include "definition/definition.h"
 #include "helpers/cleanup.h"
-#include "helpers/segment.h"
+#include "helpers/programs.h"
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/net.h"
@@ -100,8 +100,9 @@ static int is_running(const char *vm) {
 
 /* What a killed helper had begun. Holder of the lock. */
 static void remove_beginnings(Cleanup *c, const char *vm) {
-        _cleanup_free_ char *dir = layout_vm_dir(vm), *current = layout_vm_current(vm), *initramfs = layout_vm_initramfs(vm), *env = layout_vm_env(vm);
-        const char *const written[] = { current, initramfs, env };
+        _cleanup_free_ char *dir = layout_vm_dir(vm), *current = layout_vm_current(vm), *initramfs = layout_vm_initramfs(vm);
+        _cleanup_free_ char *programs = layout_vm_programs(vm), *env = layout_vm_env(vm);
+        const char *const written[] = { current, initramfs, programs, env };
         int r;
 
         r = c->store ? version_remove_beginnings(c->store, vm) : 0;
@@ -193,6 +194,7 @@ static void forget(Cleanup *c, const char *vm, bool with_layer) {
         if (!with_layer && access(upper, F_OK) >= 0) {
                 log_notice("The definition of VM '%s' is gone, its writable layer '%s' is kept: remove it with inferno-cleanup gone.", vm, upper);
                 remove_path(c, layout_vm_current(vm));
+                remove_path(c, layout_vm_programs(vm));
                 remove_path(c, TAKE_PTR(link));
         } else
                 remove_path(c, TAKE_PTR(dir));
@@ -429,23 +431,26 @@ static void prune_orphans(Cleanup *c) {
                 }
 }
 
-/* The initramfs files that a symlink of a VM names. */
+/* Adds what the symlink names; -ENOENT is fine. */
+static int add_target(char *link_consume, char ***used) {
+        _cleanup_free_ char *link = link_consume;
+        char target[256];
+        ssize_t n;
+
+        n = link ? readlink(link, target, sizeof(target) - 1) : -1;
+        if (n < 0)
+                return !link ? -ENOMEM : errno == ENOENT || errno == ENOTDIR ? 0 : negative_errno();
+        target[n] = 0;
+        return strv_extend(used, strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+}
+
+/* The files of LAYOUT_INITRAMFS_DIR that a symlink of a VM names. NULL: not known, and not knowing what is used is no reason to remove it. */
 static char **used_initramfs(char *const *vms) {
         char **used = calloc(1, sizeof(char *));
 
-        STRV_FOREACH(vm, vms) {
-                _cleanup_free_ char *link = layout_vm_initramfs(*vm);
-                char target[256];
-                ssize_t n;
-
-                n = link ? readlink(link, target, sizeof(target) - 1) : -1;
-                if (n < 0 && link && (errno == ENOENT || errno == ENOTDIR))
-                        continue;
-                target[MAX(n, (ssize_t) 0)] = 0;
-                /* Not knowing what is used is no reason to remove it. */
-                if (n < 0 || !used || strv_extend(&used, strrchr(target, '/') ? strrchr(target, '/') + 1 : target) < 0)
+        STRV_FOREACH(vm, vms)
+                if (!used || add_target(layout_vm_initramfs(*vm), &used) < 0 || add_target(layout_vm_programs(*vm), &used) < 0)
                         return strv_free(used);
-        }
         return used;
 }
 
@@ -453,19 +458,19 @@ static int prune_temporary(Cleanup *c, int dir_fd, const char *name, void *userd
         return remove_tree_at(dir_fd, name);
 }
 
-/* As long as the tree that it was made from is there. */
-static bool segment_is_used(const char *name) {
+/* For VMs to come: as long as the tree that it was made from is there. */
+static bool programs_are_current(const char *name) {
         _cleanup_free_ char *dir = layout_path(LAYOUT_BUNDLES_DIR), *path = NULL;
 
-        path = strf("%s/%.*s", dir ?: "", (int) (strlen(name) - strlen(SEGMENT_PREFIX SEGMENT_SUFFIX)), name + strlen(SEGMENT_PREFIX));
+        path = strf("%s/%.*s", dir ?: "", (int) (strlen(name) - strlen(PROGRAMS_PREFIX PROGRAMS_SUFFIX)), name + strlen(PROGRAMS_PREFIX));
         return !dir || !path || access(path, F_OK) >= 0 || errno != ENOENT;
 }
 
 static int prune_initramfs_file(Cleanup *c, int dir_fd, const char *name, void *userdata) {
         char *const *used = userdata;
-        bool segment = startswith(name, SEGMENT_PREFIX) && endswith(name, SEGMENT_SUFFIX);
+        bool programs = startswith(name, PROGRAMS_PREFIX) && endswith(name, PROGRAMS_SUFFIX);
 
-        if (segment ? segment_is_used(name) : !endswith(name, ".cpio") || strv_contains(used, name))
+        if (strv_contains(used, name) || (programs ? programs_are_current(name) : !endswith(name, ".cpio")))
                 return 0;
         return unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT ? negative_errno() : 0;
 }

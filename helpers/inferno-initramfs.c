@@ -11,6 +11,7 @@
 #include "helpers/initramfs.h"
 #include "helpers/program.h"
 #include "image/image.h"
+#include "layout/layout.h"
 #include "runspec/build.h"
 
 static const char usage[] =
@@ -78,15 +79,17 @@ static void collect_volume_programs(GuestParts *p, size_t *n) {
                 p->items[(*n)++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/e2fsck", "/inferno/sbin/e2fsck" };
 }
 
-/* Bundle=: each under its own name. */
+/* Bundle=: each under its own name, and what they are launched by. What this gives is on the disk that definition_brings_programs() tells of. */
 static int collect_items(GuestParts *p) {
         char *const *programs = p->definition->bundle;
         size_t n = 0;
 
-        p->items = calloc(strv_length(programs) + 4, sizeof(BundleItem));
+        p->items = calloc(strv_length(programs) + 5, sizeof(BundleItem));
         if (!p->items)
                 return log_oom();
         collect_volume_programs(p, &n);
+        if (programs && *programs)
+                p->items[n++] = (BundleItem) { BUNDLE_DATA, LAYOUT_INIT, WIRE_LAUNCHER };
         STRV_FOREACH(program, programs) {
                 char *target = strf(WIRE_PROGRAMS_DIR "%s", strrchr(*program, '/'));
 

@@ -13,7 +13,7 @@
 #include "base/wire.h"
 #include "cpio/cpio.h"
 #include "helpers/initramfs.h"
-#include "helpers/segment.h"
+#include "helpers/programs.h"
 #include "layout/layout.h"
 
 enum {
@@ -23,28 +23,24 @@ enum {
 
 static const struct timespec archive_times[] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = MTIME_SEC } };
 
-/* Names in the archive have no "/" before them. init is where programs that were brought along find it as their launcher (base/wire.h). */
+/* Names in the archive have no "/" before them. */
 static int make_archive(Cpio *c, const char *run_json, size_t n_run_json, const void *init, size_t n_init, struct iovec **ret_pieces,
                 size_t *ret_n, size_t *ret_size) {
         cpio_add_directory(c, &WIRE_GUEST_DIR[1], 0755);
         cpio_add_file(c, &WIRE_RUN_JSON[1], 0400, run_json, n_run_json);
-        cpio_add_directory(c, &WIRE_GUEST_DIR "/lib"[1], 0755);
-        cpio_add_file(c, &WIRE_LAUNCHER[1], 0755, init, n_init);
-        cpio_add_symlink(c, "init", &WIRE_LAUNCHER[1]);
+        cpio_add_file(c, "init", 0755, init, n_init);
         return cpio_finish(c, ret_pieces, ret_n, ret_size);
 }
 
 /* init counts by what stat(2) says of it: a package that replaces it changes that. */
-static void digest_inputs(const char *init_path, const struct stat *st, const char *bundle_key, const char *run_json, size_t n,
-                char ret[static SHA256_HEX_SIZE]) {
+static void digest_inputs(const char *init_path, const struct stat *st, const char *run_json, size_t n, char ret[static SHA256_HEX_SIZE]) {
         const uint64_t file[] = { st->st_dev, st->st_ino, (uint64_t) st->st_size, (uint64_t) st->st_mtim.tv_sec, (uint64_t) st->st_mtim.tv_nsec };
         Sha256 h;
 
         sha256_init(&h);
-        sha256_update_string(&h, "inferno initramfs 2");
+        sha256_update_string(&h, "inferno initramfs 3");
         sha256_update_string(&h, init_path);
         sha256_update(&h, file, sizeof(file));
-        sha256_update_string(&h, bundle_key);
         sha256_update(&h, run_json, n);
         sha256_finish_hex(&h, ret);
 }
@@ -83,8 +79,8 @@ static int lock_directory(const char *dir, int *ret) {
         return 0;
 }
 
-static int point_to(const char *vm, const char *name, char **ret_error) {
-        _cleanup_free_ char *link = layout_vm_initramfs(vm), *target = NULL;
+static int point_to(char *link_consume, const char *name, char **ret_error) {
+        _cleanup_free_ char *link = link_consume, *target = NULL;
         char old[256];
         ssize_t k;
         int r;
@@ -101,26 +97,29 @@ static int point_to(const char *vm, const char *name, char **ret_error) {
         return r < 0 ? sentence_errno(ret_error, r, "Cannot make the link '%s'", link) : 0;
 }
 
-/* The segment of what is brought along, mapped; nothing at all where that is nothing. */
-static int get_segment(int dir_fd, const BundleItem *items, Segment *ret, char ret_key[static SHA256_HEX_SIZE], char **ret_error) {
+/* The disk with what is brought along, and the VM's link to it; no link where that is nothing. */
+static int store_programs(const char *vm, int dir_fd, const BundleItem *items, char **ret_error) {
+        _cleanup_free_ char *link = layout_vm_programs(vm), *name = NULL;
         _cleanup_close_ int tree_fd = -EBADF;
+        char key[SHA256_HEX_SIZE];
         int r;
 
-        *ret_key = 0;
+        if (!link)
+                return -ENOMEM;
         if (!items || !items->source)
-                return 0;
-        r = bundle_ensure(items, &tree_fd, ret_key, ret_error);
+                return unlink(link) < 0 && errno != ENOENT && errno != ENOTDIR
+                               ? sentence_errno(ret_error, negative_errno(), "Cannot remove the link '%s'", link) : 0;
+        r = bundle_ensure(items, &tree_fd, key, ret_error);
         if (r < 0)
                 return r;
-        r = segment_ensure(dir_fd, tree_fd, ret_key, ret);
-        return r < 0 ? sentence_errno(ret_error, r, "Cannot make an archive of programs in '%s" LAYOUT_INITRAMFS_DIR "'", layout_root()) : 0;
+        r = programs_ensure(dir_fd, tree_fd, key, &name);
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot make a disk of programs in '%s" LAYOUT_INITRAMFS_DIR "'", layout_root())
+                     : point_to(TAKE_PTR(link), name, ret_error);
 }
 
 int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, const BundleItem *items, char **ret_path, char **ret_error) {
         _cleanup_free_ char *init_path = layout_path(LAYOUT_INIT), *dir = layout_path(LAYOUT_INITRAMFS_DIR), *name = NULL, *path = NULL;
-        char digest[SHA256_HEX_SIZE], bundle_key[SHA256_HEX_SIZE];
-        _cleanup_(segment_done) Segment segment = {};
-        _cleanup_free_ struct iovec *all = NULL;
+        char digest[SHA256_HEX_SIZE];
         _cleanup_close_ int init_fd = -EBADF, dir_fd = -EBADF;
         int r, result = INITRAMFS_REUSED;
         _cleanup_cpio_ Cpio archive = {};
@@ -144,10 +143,10 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, con
         r = lock_directory(dir, &dir_fd);
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot open '%s'", dir);
-        r = get_segment(dir_fd, items, &segment, bundle_key, ret_error);
+        r = store_programs(vm, dir_fd, items, ret_error);
         if (r < 0)
                 return r;
-        digest_inputs(LAYOUT_INIT, &st, bundle_key, run_json, n_run_json, digest);
+        digest_inputs(LAYOUT_INIT, &st, run_json, n_run_json, digest);
         name = strf("%s.cpio", digest);
         path = name ? strf("%s/%s", dir, name) : NULL;
         if (!path)
@@ -157,16 +156,9 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, con
         if (init == MAP_FAILED)
                 return sentence(ret_error, -errno, "Cannot read the guest's init '%s': %m.", init_path);
         r = make_archive(&archive, run_json, n_run_json, init, (size_t) st.st_size, &pieces, &n_pieces, &size);
-        if (r >= 0) {
-                /* The kernel unpacks one archive after the other, compressed or not. This one, with its known end, is the last. */
-                all = calloc(n_pieces + 1, sizeof(struct iovec));
-                r = all ? 0 : -ENOMEM;
-        }
         /* It is this VM's alone, whose lock the caller has: its id and address stand in run.json. */
-        if (r >= 0 && !archive_is_whole(path, segment.size + size)) {
-                all[0] = (struct iovec) { segment.data, segment.size };
-                memcpy(all + 1, pieces, n_pieces * sizeof(struct iovec));
-                r = writev_file_atomic_at(AT_FDCWD, path, all + (segment.size == 0), n_pieces + (segment.size > 0), 0444, WRITE_FILE_LOCKED);
+        if (r >= 0 && !archive_is_whole(path, size)) {
+                r = writev_file_atomic_at(AT_FDCWD, path, pieces, n_pieces, 0444, WRITE_FILE_LOCKED);
                 if (r >= 0 && utimensat(AT_FDCWD, path, archive_times, AT_SYMLINK_NOFOLLOW) < 0)
                         r = negative_errno();
                 result = INITRAMFS_BUILT;
@@ -176,7 +168,7 @@ int initramfs_store(const char *vm, const char *run_json, size_t n_run_json, con
                 return r;
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot write the initramfs of VM '%s' to '%s'", vm, path);
-        r = point_to(vm, name, ret_error);
+        r = point_to(layout_vm_initramfs(vm), name, ret_error);
         if (r < 0)
                 return r;
         *ret_path = TAKE_PTR(path);

@@ -37,7 +37,7 @@ typedef struct Plan {
         unsigned subnet;
         NetAddress address;
         char *vmm_config;               /* firecracker.json */
-        char *initramfs;                /* the file behind vms/<vm>/initramfs */
+        char *initramfs, *programs;     /* the files behind vms/<vm>/initramfs and vms/<vm>/programs; programs NULL: none */
         int tree_fd;                    /* programs, libraries, kernel */
         char tree_key[SHA256_HEX_SIZE];
         char digest[SHA256_HEX_SIZE];
@@ -46,6 +46,7 @@ typedef struct Plan {
 static void plan_done(Plan *p) {
         free(p->vmm_config);
         free(p->initramfs);
+        free(p->programs);
         safe_close(p->tree_fd);
 }
 
@@ -111,6 +112,12 @@ static int add_volumes(const Definition *d, json_t *drives) {
         return 0;
 }
 
+static int add_programs(const Definition *d, json_t *drives) {
+        return !definition_brings_programs(d) ? 0 :
+               json_array_append_new(drives, json_pack("{s:s,s:s,s:b,s:b,s:s}", "drive_id", "programs", "path_on_host", "/" JAIL_PROGRAMS, "is_root_device", 0,
+                                                       "is_read_only", 1, "cache_type", "Unsafe")) < 0 ? -ENOMEM : 0;
+}
+
 /* architecture.md, "Devices of the guest". The root file system is the initramfs, so no drive is Firecracker's root device. */
 static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
         const Definition *d = p->in->definition;
@@ -147,6 +154,8 @@ static int format_vmm_config(const Plan *p, char **ret, char **ret_error) {
         if (!j)
                 return sentence(ret_error, -EINVAL, "KernelArgs= of VM '%s' are not valid UTF-8.", d->name);
         r = add_volumes(d, json_object_get(j, "drives"));
+        if (r >= 0)
+                r = add_programs(d, json_object_get(j, "drives"));
         if (r < 0)
                 return r;
         *ret = json_format(j);
@@ -175,19 +184,25 @@ static int ensure_tree(Plan *p, char **ret_error) {
 }
 
 /* The symlink is inferno-initramfs's; what it points to is named by its content. */
-static int find_initramfs(Plan *p, char **ret_error) {
-        const char *vm = p->in->definition->name;
-        _cleanup_free_ char *link = layout_vm_initramfs(vm), *path = NULL;
+static int resolve(const char *vm, char *link_consume, const char *what, char **ret, char **ret_error) {
+        _cleanup_free_ char *link = link_consume;
 
         if (!link)
                 return -ENOMEM;
-        path = realpath(link, NULL);
-        if (!path)
-                return sentence(ret_error, negative_errno(),
-                                "VM '%s' has no initramfs at '%s' (%s): run inferno-initramfs build %s first.", vm, link,
+        *ret = realpath(link, NULL);
+        if (!*ret)
+                return sentence(ret_error, negative_errno(), "VM '%s' has no %s at '%s' (%s): run inferno-initramfs build %s first.", vm, what, link,
                                 strerrordesc_np(errno), vm);
-        p->initramfs = TAKE_PTR(path);
         return 0;
+}
+
+static int find_initramfs(Plan *p, char **ret_error) {
+        const char *vm = p->in->definition->name;
+        int r;
+
+        r = resolve(vm, layout_vm_initramfs(vm), "initramfs", &p->initramfs, ret_error);
+        return r < 0 || !definition_brings_programs(p->in->definition) ? r :
+               resolve(vm, layout_vm_programs(vm), "disk of programs", &p->programs, ret_error);
 }
 
 static void update_u64(Sha256 *h, uint64_t v) {
@@ -228,6 +243,8 @@ static int compute_digest(Plan *p, char **ret_error) {
         if (r < 0)
                 return r;
         r = update_file(&h, p->initramfs, ret_error);
+        if (r >= 0 && p->programs)
+                r = update_file(&h, p->programs, ret_error);
         if (r < 0)
                 return r;
         sha256_finish_hex(&h, p->digest);
@@ -376,10 +393,11 @@ static int build(Store *store, const Plan *p, Preparation *prep, char **ret_erro
                 { JAIL_INITRD, .source = p->initramfs },
                 { JAIL_KILN_CONFIG, .content = kiln_config },
                 { JAIL_VMM_CONFIG, .content = p->vmm_config },
+                { JAIL_PROGRAMS, .source = p->programs },
         };
         const VersionSpec spec = {
                 .vm = vm, .ulid = prep->ulid, .digest = p->digest, .image_digest = p->in->image->manifest_digest,
-                .tree_fd = p->tree_fd, .files = files, .n_files = ELEMENTSOF(files),
+                .tree_fd = p->tree_fd, .files = files, .n_files = ELEMENTSOF(files) - !p->programs,
         };
 
         prep->built = true;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/dir.h"
 #include "base/fd.h"
 #include "base/str.h"
 #include "init/mounts.h"
@@ -20,6 +22,7 @@
 /* In the initramfs, for overlayfs, which takes its layers by path. */
 #define IMAGE_DIR "/image"
 #define LAYER_DIR "/layer"
+#define PROGRAMS_DIR "/programs"
 
 enum { OPTIONS_MAX = 16 };
 
@@ -93,6 +96,46 @@ int mounts_open_kernel(Failure *failure) {
                 r = fd < 0 ? fd : attach_in_initramfs(fd, mounts[i].path, failure);
         }
         return r;
+}
+
+/* A symlink or directory at the top of the disk, under its own name in the initramfs. */
+static int show_program_entry(int disk_fd, const char *name, Failure *failure) {
+        _cleanup_free_ char *path = strjoin("/", name);
+        _cleanup_close_ int fd = -EBADF;
+        char target[PATH_MAX];
+        ssize_t n;
+
+        if (!path)
+                return failure_set(failure, ENOMEM, "cannot mount programs: %m");
+        n = readlinkat(disk_fd, name, target, sizeof(target) - 1);
+        if (n >= 0) {
+                target[n] = 0;
+                return symlink(target, path) < 0 ? failure_set(failure, errno, "cannot make %s in the initramfs: %m", path) : 0;
+        }
+        fd = open_tree(disk_fd, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+        return fd < 0 ? failure_set(failure, errno, "cannot open %s of the disk of programs: %m", path) : attach_in_initramfs(fd, path, failure);
+}
+
+/* The disk's content becomes the initramfs's, as programs find their libraries by the paths that they have there. */
+static int open_programs(const RunSpec *spec, Failure *failure) {
+        _cleanup_closedir_ DIR *d = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct dirent *de;
+        int r;
+
+        if (!spec->programs.device)
+                return 0;
+        fd = mount_new(spec->programs.fs_type, spec->programs.device, NULL, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, failure);
+        r = fd < 0 ? fd : attach_in_initramfs(fd, PROGRAMS_DIR, failure);
+        if (r < 0)
+                return r;
+        r = dir_open_at(AT_FDCWD, PROGRAMS_DIR, 0, &d);
+        while (r >= 0 && (r = dir_next(d, &de)) > 0) {
+                r = show_program_entry(dirfd(d), de->d_name, failure);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? failure_set(failure, r, "cannot read the disk of programs: %m") : 0;
 }
 
 static int mount_image(const RunSpec *spec, Failure *failure) {
@@ -245,13 +288,11 @@ static int mount_tmp(int root_fd, Failure *failure) {
         return r < 0 ? failure_set(failure, r, "cannot mount tmpfs on /tmp: %m") : 0;
 }
 
-/* The directory without run.json, which may have secrets of the environment. */
+/* What was on that disk for the image. */
 static int mount_programs(int root_fd, bool *ret_mounted, Failure *failure) {
         _cleanup_close_ int fd = -EBADF, dir_fd = -EBADF;
         int r;
 
-        if (unlink(WIRE_RUN_JSON) < 0 && errno != ENOENT)
-                return failure_set(failure, errno, "cannot remove " WIRE_RUN_JSON ": %m");
         *ret_mounted = access(WIRE_BUNDLE_DIR, F_OK) >= 0;
         if (!*ret_mounted)
                 return 0;
@@ -269,9 +310,14 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
         bool have_bundle = false;
         int r;
 
+        /* It may have secrets of the environment. */
+        if (unlink(WIRE_RUN_JSON) < 0 && errno != ENOENT)
+                return failure_set(failure, errno, "cannot remove " WIRE_RUN_JSON ": %m");
         r = mount_image(spec, failure);
         if (r >= 0)
                 r = mount_layer(spec, m, failure);
+        if (r >= 0)
+                r = open_programs(spec, failure);
         if (r >= 0)
                 r = volumes_open(spec, &m->volumes, failure);
         if (r >= 0)
@@ -293,9 +339,6 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
 
         if (fchdir(m->root_fd) < 0 || chroot(".") < 0)
                 return failure_set(failure, errno, "cannot change to the image's root directory: %m");
-        /* mount_setattr(2), which could have done it before, is younger than the rest. The path is no symlink of the image. */
-        if (have_bundle && mount(NULL, WIRE_GUEST_DIR, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
-                return failure_set(failure, errno, "cannot make " WIRE_GUEST_DIR " read-only: %m");
         m->programs = have_bundle && access(WIRE_PROGRAMS_DIR, F_OK) >= 0;
         return 0;
 }

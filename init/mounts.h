@@ -7,7 +7,8 @@
  *      /dev            devtmpfs, with pts, shm, mqueue, fd, stdin, stdout, stderr, core
  *      /tmp            tmpfs, unless the image has something there
  *      volumes         volumes.h
- *      /inferno        read-only, the programs that the initramfs has brought along, if any: that directory of the initramfs itself
+ *      /inferno        read-only, the programs of the host that were brought along, if any: that directory of their disk, whose top is mounted
+ *                      entry by entry in the initramfs
  */
 
 #include "init/failure.h"

@@ -72,8 +72,8 @@ static inline const unsigned *wire_wrong_port(const unsigned *ports, size_t n) {
 #define WIRE_GUEST_DIR "/inferno"
 #define WIRE_RUN_JSON "/inferno/run.json"
 #define WIRE_PROGRAMS_DIR "/inferno/bin"        /* Bundle= */
-#define WIRE_BUNDLE_DIR "/inferno/files"        /* is there where the initramfs has brought programs along */
-#define WIRE_LAUNCHER "/inferno/lib/init"       /* init itself; /init is a symlink to it */
+#define WIRE_BUNDLE_DIR "/inferno/files"        /* their files; is there where there are any */
+#define WIRE_LAUNCHER "/inferno/lib/init"       /* a copy of init, on the disk of the programs */
 
 /* In the lines of a program of Bundle= (bundle/bundle.h), the word that stands for the name by which it was called. */
 #define WIRE_CALLED_AS "%"

@@ -78,10 +78,6 @@ void cpio_add_file(Cpio *c, const char *name, mode_t permissions, const void *da
         add_entry(c, name, S_IFREG | permissions, data, n);
 }
 
-void cpio_add_symlink(Cpio *c, const char *name, const char *content) {
-        add_entry(c, name, S_IFLNK | 0777, content, strlen(content));
-}
-
 int cpio_finish(Cpio *c, struct iovec **ret_pieces, size_t *ret_n, size_t *ret_size) {
         size_t at = 0;
 

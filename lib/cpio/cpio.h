@@ -29,9 +29,6 @@ void cpio_add_directory(Cpio *c, const char *name, mode_t permissions);
 /* The content is borrowed: it must stay until the archive is written. */
 void cpio_add_file(Cpio *c, const char *name, mode_t permissions, const void *data, size_t n);
 
-/* A symlink's content is borrowed in the same way. */
-void cpio_add_symlink(Cpio *c, const char *name, const char *content);
-
 /* Adds the trailer. The pieces are c's, and the caller's to change; their sum, *ret_size, is a multiple of four, so that another archive can follow. */
 int cpio_finish(Cpio *c, struct iovec **ret_pieces, size_t *ret_n, size_t *ret_size);
 void cpio_done(Cpio *c);

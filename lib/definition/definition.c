@@ -222,6 +222,13 @@ static char *hostname_from_vm_name(const char *name) {
         return TAKE_PTR(s);
 }
 
+bool definition_brings_programs(const Definition *d) {
+        for (size_t i = 0; i < d->n_volumes; i++)
+                if (d->volumes[i].encrypted || !d->volumes[i].read_only)
+                        return true;
+        return d->bundle && *d->bundle;
+}
+
 static int finish_volumes(Definition *d) {
         STRV_FOREACH(line, d->volume_lines) {
                 VolumeUse *slot = GREEDY_APPEND(d->volumes, d->n_volumes);

@@ -69,6 +69,8 @@ typedef struct Definition {
         size_t n_pass;
 } Definition;
 
+/* Whether the guest has a disk with programs of the host: those of Bundle=, and what volumes may need before they are mounted. */
+bool definition_brings_programs(const Definition *d);
 Definition *definition_free(Definition *d);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Definition *, definition_free)
 

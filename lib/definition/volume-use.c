@@ -151,7 +151,7 @@ int config_parse_volume(const char *value, void *field, const char **ret_reason)
         if (r < 0)
                 return r;
         if (strv_length(*list) >= VOLUME_USES_MAX)
-                return wrong(ret_reason, "a VM can have 12 volumes at most, since a guest has 17 virtio devices at most");
+                return wrong(ret_reason, "a VM can have 11 volumes at most, since a guest has 17 virtio devices at most");
         STRV_FOREACH(line, *list) {
                 _cleanup_(volume_use_done) VolumeUse other = {};
 

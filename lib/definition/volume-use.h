@@ -4,8 +4,8 @@
 
 #include "definition/definition.h"
 
-/* A guest has at most 17 virtio devices; image, writable layer, network, vsock and entropy are five of them. */
-enum { VOLUME_USES_MAX = 12 };
+/* A guest has at most 17 virtio devices; image, writable layer, disk of programs, network, vsock and entropy are six of them. */
+enum { VOLUME_USES_MAX = 11 };
 
 /* -EINVAL: *ret_reason says what was wanted (static). */
 int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason);

@@ -21,7 +21,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_STATE_DIR "/var/lib/inferno"
 #define LAYOUT_DATABASE LAYOUT_STATE_DIR "/inferno.db"
 #define LAYOUT_IMAGES_DIR LAYOUT_STATE_DIR "/images"            /* 0711: oci/ (OCI image layout, shared blobs), rootfs/ */
-#define LAYOUT_INITRAMFS_DIR LAYOUT_STATE_DIR "/initramfs"      /* <sha256>.cpio */
+#define LAYOUT_INITRAMFS_DIR LAYOUT_STATE_DIR "/initramfs"      /* <sha256>.cpio, programs-<sha256>.squashfs */
 #define LAYOUT_BUNDLES_DIR LAYOUT_STATE_DIR "/bundles"          /* <sha256>/…: an ELF program with all that it needs */
 #define LAYOUT_TEMPLATES_DIR LAYOUT_STATE_DIR "/templates"      /* empty ext4 images, to be cloned as writable layers */
 #define LAYOUT_VOLUMES_DIR LAYOUT_STATE_DIR "/volumes"          /* 0700: <volume>.img, <volume>@<snapshot>.img */
@@ -42,6 +42,7 @@ char *layout_vm_dir(const char *vm);                    /* /var/lib/inferno/vms/
 char *layout_vm_current(const char *vm);                /* …/current -> ../kiln/<ULID> */
 char *layout_vm_upper(const char *vm);                  /* …/upper.ext4, of Root=persistent */
 char *layout_vm_initramfs(const char *vm);              /* …/initramfs -> ../../initramfs/<sha256>.cpio */
+char *layout_vm_programs(const char *vm);               /* …/programs -> ../../initramfs/programs-<sha256>.squashfs; not of every VM */
 char *layout_vm_env(const char *vm);                    /* /run/inferno/<vm>.env */
 char *layout_vm_keys(const char *vm);                   /* /run/inferno/keys/<vm>: of its encrypted volumes, until kiln has read them */
 char *layout_vm_lock(const char *vm);                   /* /run/inferno/lock/<vm>.lock */
@@ -64,6 +65,7 @@ char *layout_volume_lock(const char *volume);           /* /run/inferno/lock/vol
 #define JAIL_INITRD "initrd.cpio"
 #define JAIL_ROOTFS "rootfs"                    /* read-only image, /dev/vda */
 #define JAIL_UPPER "upper"                      /* writable layer, ext4, /dev/vdb */
+#define JAIL_PROGRAMS "programs"                /* what the guest brings along, read-only, the device after the volumes */
 #define JAIL_VOLUMES "volumes"                  /* a directory: <volume>, /dev/vdc and so on */
 #define JAIL_KEYS "run/keys"                    /* layout_vm_keys(), of a VM with encrypted volumes */
 #define JAIL_API_SOCKET "firecracker.sock"

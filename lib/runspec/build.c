@@ -166,6 +166,11 @@ static int build_mounts(const Definition *d, const ImageConfig *image, RunSpec *
         s->upper_ephemeral = d->root == ROOT_EPHEMERAL;
         if (!s->root.device || !s->root.fs_type || !s->root.mount_point || !s->root.options || !s->upper.device || !s->upper.fs_type)
                 return -ENOMEM;
+        if (definition_brings_programs(d)) {
+                s->programs = (RunMount) { .device = layout_guest_volume(d->n_volumes), .fs_type = strdup("squashfs") };
+                if (!s->programs.device || !s->programs.fs_type)
+                        return -ENOMEM;
+        }
         s->volumes = calloc(d->n_volumes + 1, sizeof(RunVolume));
         if (!s->volumes)
                 return -ENOMEM;

@@ -90,6 +90,9 @@ int run_spec_format(const RunSpec *s, char **ret, char *error) {
                       "upper", "device", s->upper.device, "fs_type", s->upper.fs_type,
                       "ephemeral", (int) s->upper_ephemeral,
                       "volumes", volumes_to_json(s)));
+        if (r >= 0 && s->programs.device)
+                r = json_object_set_new(json_object_get(j, "mounts"), "programs",
+                                        json_pack("{s:s,s:s}", "device", s->programs.device, "fs_type", s->programs.fs_type));
         if (r < 0)
                 return json_field_error(error, "mounts are not valid UTF-8");
         r = json_object_update_new(j, json_pack("{s:I,s:I,s:I,s:I,s:I}",

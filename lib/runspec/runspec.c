@@ -58,6 +58,7 @@ RunSpec *run_spec_free(RunSpec *s) {
         free(s->volumes);
         run_mount_done(&s->root);
         run_mount_done(&s->upper);
+        run_mount_done(&s->programs);
         free(s);
         return NULL;
 }
@@ -135,6 +136,16 @@ static int read_upper(const JsonField *f, json_t *v, void *target, char *error) 
         return json_read_object(v, fields, 0, target, error);
 }
 
+static int read_programs(const JsonField *f, json_t *v, void *target, char *error) {
+        static const JsonField fields[] = {
+                { "device", json_read_string, offsetof(RunSpec, programs.device), JSON_MANDATORY },
+                { "fs_type", json_read_string, offsetof(RunSpec, programs.fs_type), JSON_MANDATORY },
+                {},
+        };
+
+        return json_read_object(v, fields, 0, target, error);
+}
+
 /* Its target is the RunVolume. */
 static int read_encrypted(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
@@ -170,6 +181,7 @@ static int read_mounts(const JsonField *f, json_t *v, void *target, char *error)
                 { "root", read_root, 0, JSON_MANDATORY },
                 { "upper", read_upper, 0, JSON_MANDATORY },
                 { "volumes", read_volumes, 0, 0 },
+                { "programs", read_programs, 0, 0 },
                 {},
         };
 
@@ -304,6 +316,8 @@ int run_spec_check(const RunSpec *s, char *error) {
                 return json_field_error(error, "\"mounts\": \"root\" is not a device with its file system for \"/\"");
         if (!mount_is_valid(&s->upper))
                 return json_field_error(error, "\"mounts\": \"upper\" is not a device with its file system");
+        if (s->programs.device && !mount_is_valid(&s->programs))
+                return json_field_error(error, "\"mounts\": \"programs\" is not a device with its file system");
         for (size_t i = 0; i < s->n_volumes; i++)
                 if (!volume_is_valid(s->volumes + i))
                         return json_field_error(error, "\"mounts\": entry %zu of \"volumes\" is not a named device with its file system and place", i);

@@ -61,6 +61,7 @@ typedef struct RunSpec {
 
         RunMount root;                  /* the image, read-only */
         RunMount upper;                 /* the writable layer */
+        RunMount programs;              /* what is brought along; no device: nothing */
         RunVolume *volumes;
         size_t n_volumes;
         bool upper_ephemeral;           /* it is dropped after this run, so nobody waits for it to be written back */

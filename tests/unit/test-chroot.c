@@ -220,6 +220,47 @@ static void test_jail(void **state) {
         assert_int_equal(readlink(current, target, sizeof(target)), strlen("../kiln/") + 26);
 }
 
+static void put_programs(const char *vm, const char *content) {
+        _cleanup_free_ char *link = layout_vm_programs(vm), *target = strf("../../initramfs/programs-%s.squashfs", content), *file = NULL;
+
+        file = strf(LAYOUT_INITRAMFS_DIR "/programs-%s.squashfs", content);
+        put_text(file, content);
+        assert_ok(symlink_atomic_at(target, AT_FDCWD, link, 0));
+}
+
+/* The disk is the last of the drives, a link to the one file of all VMs; and a VM that brings nothing along does not get one that was left. */
+static void test_programs(void **state) {
+        _cleanup_free_ char *error = NULL, *vmm = NULL, *without = NULL, *content = NULL, *file = layout_path(LAYOUT_INITRAMFS_DIR "/programs-a.squashfs");
+        char *bundle[] = { (char *) "/usr/bin/strace", NULL };
+        Fixture *f = *state;
+        Preparation p, q;
+        struct stat st;
+
+        f->definition.bundle = bundle;
+        assert_error(prepare_vm(f->store, &f->in, &p, &error), ENOENT);
+        assert_non_null(strstr(error, "VM 'web1' has no disk of programs at"));
+        assert_non_null(strstr(error, "run inferno-initramfs build web1 first"));
+        put_programs(VM, "a");
+        p = prepare(f);
+        vmm = text_of(p.ulid, JAIL_VMM_CONFIG);
+        assert_non_null(strstr(vmm, "\"path_on_host\":\"/upper\"},{\"cache_type\":\"Unsafe\",\"drive_id\":\"programs\",\"is_read_only\":true,"
+                                    "\"is_root_device\":false,\"path_on_host\":\"/programs\"}]"));
+        assert_ok(stat(file, &st));
+        assert_int_equal(look(p.ulid, JAIL_PROGRAMS).st_ino, st.st_ino);
+
+        put_programs(VM, "b");
+        q = prepare(f);
+        assert_true(q.built);
+        content = text_of(q.ulid, JAIL_PROGRAMS);
+        assert_string_equal(content, "b");
+
+        f->definition.bundle = NULL;
+        p = prepare(f);
+        without = text_of(p.ulid, JAIL_VMM_CONFIG);
+        assert_null(strstr(without, "programs"));
+        assert_false(exists(in_jail(p.ulid, JAIL_PROGRAMS)));
+}
+
 static void test_reuse(void **state) {
         Fixture *f = *state;
         Preparation a = prepare(f), b = prepare(f), c, d;
@@ -701,7 +742,7 @@ static char *bundle_tree(void) {
 
 static void test_prune(void **state) {
         Fixture *f = *state;
-        _cleanup_free_ char *tree = NULL, *used_segment = NULL;
+        _cleanup_free_ char *tree = NULL, *used_programs = NULL;
         _cleanup_free_ char *orphan = layout_version_dir("7ZZZZZZZZZZZZZZZZZZZZZZZZ0"), *templates = layout_path(LAYOUT_TEMPLATES_DIR);
         _cleanup_free_ char *old_template = strf("%s/ext4-1048576-ephemeral-0123456789abcdef.img", templates);
         _cleanup_free_ StoreVersion *versions = NULL;
@@ -716,11 +757,12 @@ static void test_prune(void **state) {
         f->definition.memory -= MIB(4);
         assert_string_equal(prepare(f).ulid, p[0].ulid);
         put_text(LAYOUT_INITRAMFS_DIR "/2222.cpio", "of no VM");
-        /* A segment is kept as long as its tree. */
-        put_text(LAYOUT_INITRAMFS_DIR "/base-" UNKNOWN_TREE ".cpio.zst", "of no tree");
+        /* Programs are kept as long as their tree, or for the VM that names them. */
+        put_text(LAYOUT_INITRAMFS_DIR "/programs-" UNKNOWN_TREE ".squashfs", "of no tree");
         tree = bundle_tree();
-        used_segment = strf(LAYOUT_INITRAMFS_DIR "/base-%s.cpio.zst", tree);
-        put_text(used_segment, "of a tree");
+        used_programs = strf(LAYOUT_INITRAMFS_DIR "/programs-%s.squashfs", tree);
+        put_text(used_programs, "of a tree");
+        put_programs(VM, "1111");
         /* One whose row was never written, or already removed. */
         assert_ok(store_version_remove(f->store, p[3].ulid));
         assert_ok(mkdir(orphan, 0700));
@@ -736,8 +778,9 @@ static void test_prune(void **state) {
         assert_true(exists(layout_version_dir(p[0].ulid)));
         assert_false(exists(layout_path(LAYOUT_INITRAMFS_DIR "/2222.cpio")));
         assert_true(exists(layout_path(LAYOUT_INITRAMFS_DIR "/1111.cpio")));
-        assert_false(exists(layout_path(LAYOUT_INITRAMFS_DIR "/base-" UNKNOWN_TREE ".cpio.zst")));
-        assert_true(exists(layout_path(used_segment)));
+        assert_false(exists(layout_path(LAYOUT_INITRAMFS_DIR "/programs-" UNKNOWN_TREE ".squashfs")));
+        assert_true(exists(layout_path(used_programs)));
+        assert_true(exists(layout_path(LAYOUT_INITRAMFS_DIR "/programs-1111.squashfs")));
         assert_false(prepare(f).built);
 }
 
@@ -925,7 +968,7 @@ static void test_cost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_jail), TEST(test_reuse), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
+                TEST(test_jail), TEST(test_programs), TEST(test_reuse), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
                 TEST(test_running), TEST(test_concurrent), TEST(test_killed), TEST(test_unrecorded), TEST(test_stopped), TEST(test_gone),
                 TEST(test_prune),
                 TEST(test_bind_paths), TEST(test_replaced), TEST(test_mount_options), TEST(test_no_space), TEST(test_cost),

@@ -148,7 +148,7 @@ static void test_build(void **state) {
                 "\"etc_resolv\":{\"nameservers\":[\"10.9.8.7\"]},\"files\":[],\"hostname\":\"web-1\",\"id\":\"web_1\","
                 "\"ips\":[{\"gateway\":\"172.16.0.5\",\"ip\":\"172.16.0.6\",\"mask\":30}],"
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
-                "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
+                "\"mounts\":{\"programs\":{\"device\":\"/dev/vde\",\"fs_type\":\"squashfs\"},\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
                 "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":false,\"fs_type\":\"ext4\"},\"volumes\":["
                 "{\"device\":\"/dev/vdc\",\"discard\":true,\"fs_type\":\"ext4\",\"mkfs\":true,\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime,nodev\",\"read_only\":false},"
                 "{\"device\":\"/dev/vdd\",\"discard\":false,\"fs_type\":\"ext4\",\"mkfs\":false,\"mount_point\":\"/srv\",\"name\":\"data2\",\"read_only\":true}]},"
@@ -209,6 +209,36 @@ static void test_overrides(void **state) {
         assert_int_equal(s->n_hosts, 0);
 }
 
+/* Behind the volumes, whose names are those of the definition's order. */
+static void test_programs(void **state) {
+        const ImageConfig image = { .cmd = WORDS("sh"), .rootfs_type = (char *) "squashfs" };
+        const struct {
+                char **bundle;
+                bool encrypted, read_only;
+                const char *device;
+        } cases[] = { { NULL, false, true, NULL }, { WORDS("/usr/bin/strace"), false, true, "/dev/vde" }, { NULL, true, true, "/dev/vde" },
+                      { NULL, false, false, "/dev/vde" } };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                const Definition d = {
+                        .name = (char *) "web1", .hostname = (char *) "web1", .image = (char *) "x", .dns = WORDS("1.1.1.1"), .bundle = cases[i].bundle,
+                        .volumes = (VolumeUse[]) {
+                                { .name = (char *) "a", .mount_point = (char *) "/a", .read_only = true },
+                                { .name = (char *) "b", .mount_point = (char *) "/b", .encrypted = cases[i].encrypted, .read_only = cases[i].read_only },
+                        },
+                        .n_volumes = 2,
+                };
+                _cleanup_(run_spec_freep) RunSpec *s = NULL;
+                _cleanup_free_ char *error = NULL;
+
+                assert_ok(run_spec_build(&d, &image, &address, &s, &error));
+                if (cases[i].device)
+                        assert_string_equal(s->programs.device, cases[i].device);
+                else
+                        assert_null(s->programs.device);
+        }
+}
+
 static void assert_refused(const Definition *d, const ImageConfig *image, int error, const char *message) {
         _cleanup_free_ char *text = NULL;
         RunSpec *s = NULL;
@@ -240,6 +270,7 @@ int main(void) {
                 cmocka_unit_test(test_env_file),
                 cmocka_unit_test(test_nameservers),
                 cmocka_unit_test_setup_teardown(test_build, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_programs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_overrides, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         };

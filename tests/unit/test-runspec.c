@@ -28,7 +28,8 @@ static void test_golden(void **state) {
                 "\"etc_resolv\":{\"nameservers\":[\"9.9.9.9\"]},\"files\":[{\"content\":\"hello\\n\",\"mode\":420,\"path\":\"/etc/motd\"}],"
                 "\"hostname\":\"web1\",\"id\":\"web1\",\"ips\":[{\"gateway\":\"172.16.0.1\",\"ip\":\"172.16.0.2\",\"mask\":30}],"
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
-                "\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
+                "\"mounts\":{\"programs\":{\"device\":\"/dev/vdd\",\"fs_type\":\"squashfs\"},"
+                "\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
                 "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\"},\"volumes\":[{\"device\":\"/dev/vdc\","
                 "\"discard\":true,\"encrypted\":{\"cipher\":\"aes-xts-plain64\",\"key_size\":64,\"uuid\":\"0e5b6c2f-9d0d-4f8e-8d4e-0f6f3a1f2b3c\"},"
                 "\"fs_type\":\"ext4\",\"mkfs\":true,\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime\",\"read_only\":true}]},"
@@ -49,6 +50,7 @@ static void test_golden(void **state) {
         assert_true(s->volumes[0].make_fs);
         assert_true(s->volumes[0].discard);
         assert_int_equal(s->volumes[0].luks_key_bytes, 64);
+        assert_string_equal(s->programs.device, "/dev/vdd");
         assert_ok(run_spec_format(s, &text, error));
         assert_string_equal(text, expected);
         assert_ok(run_spec_parse(text, strlen(text), &t, error));
@@ -90,6 +92,10 @@ static void test_refused(void **state) {
                   "{\"id\":\"a\",\"hostname\":\"a\",\"process\":{\"cmd\":\"x\"},\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\"},"
                   "\"upper\":{\"device\":\"/dev/vdb\",\"fs_type\":\"ext4\"},\"volumes\":[{\"device\":\"/dev/vdc\",\"name\":\"x\",\"mount_point\":\"/\",\"fs_type\":\"ext4\"}]}}",
                   "entry 0 of \"volumes\"" },
+                { EBADMSG,
+                  "{\"id\":\"a\",\"hostname\":\"a\",\"process\":{\"cmd\":\"x\"},\"mounts\":{\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\"},"
+                  "\"upper\":{\"device\":\"/dev/vdb\",\"fs_type\":\"ext4\"},\"programs\":{\"device\":\"vdc\",\"fs_type\":\"squashfs\"}}}",
+                  "\"programs\" is not a device" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
