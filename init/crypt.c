@@ -294,6 +294,7 @@ int crypt_open(const RunVolume *v, unsigned key_port, char **ret_device, bool *r
         if (mkdir(HEADERS_DIR, 0700) < 0 && errno != EEXIST)
                 return fail_errno(v, failure, errno, "make a directory in the initramfs");
         r = check_header(v, header, &blank, failure);
+        console_debug("asks for the key of volume \"%s\"", v->name);
         if (r >= 0)
                 r = get_key(v, key_port, key, failure);
         if (r >= 0)

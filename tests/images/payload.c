@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <linux/vm_sockets.h>
 #include <unistd.h>
 
@@ -44,6 +45,35 @@ static int verb_hello(char **args) {
         if (sigwait(&set, &sig) != 0)
                 return fail("sigwait");
         printf("goodbye, %s\n", strsignal(sig));
+        return EXIT_SUCCESS;
+}
+
+static int compare_longs(const void *a, const void *b) {
+        long x = *(const long *) a, y = *(const long *) b;
+
+        return x < y ? -1 : x > y;
+}
+
+/* FILE N: writes a block and has it on the disk, N times over; prints the median of how long that took, microseconds. */
+static int verb_fsync(char **args) {
+        static char block[4096];
+        static long usec[10000];
+        long n = args[0] ? number(args + 1, 100) : 0;
+        int fd = n > 0 && n <= 10000 ? open(args[0], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+
+        if (fd < 0)
+                return fail("open");
+        for (long i = 0; i < n; i++) {
+                struct timespec a, b;
+
+                clock_gettime(CLOCK_MONOTONIC, &a);
+                if (write(fd, block, sizeof(block)) != sizeof(block) || fsync(fd) < 0)
+                        return fail("fsync");
+                clock_gettime(CLOCK_MONOTONIC, &b);
+                usec[i] = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
+        }
+        qsort(usec, (size_t) n, sizeof(usec[0]), compare_longs);
+        printf("%ld\n", usec[n / 2]);
         return EXIT_SUCCESS;
 }
 
@@ -526,6 +556,7 @@ static const struct {
         { "env",           verb_env           },
         { "exists",        verb_exists        },
         { "exit",          verb_exit          },
+        { "fsync",         verb_fsync         },
         { "hang",          verb_hang          },
         { "hello",         verb_hello         },
         { "hostname",      verb_hostname      },
