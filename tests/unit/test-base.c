@@ -10,6 +10,7 @@
 #include "base/base64.h"
 #include "base/fd.h"
 #include "base/parse.h"
+#include "base/subprocess.h"
 #include "test.h"
 
 static void test_parse_numbers(void **state) {
@@ -225,8 +226,26 @@ static void test_base64(void **state) {
         assert_error(base64_decode("Zm9v", 4, plain, 2), ENOBUFS);
 }
 
+static void test_spawn(void **state) {
+        const char *const fails[] = { "/bin/sh", "-c", "echo out; echo first >&2; printf '  second %s\n\n' \"$WORD\" >&2; cat; exit 5", NULL };
+        const char *const dies[] = { "/bin/sh", "-c", "kill -9 $$", NULL };
+        const char *const prints_much[] = { "/bin/sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x; echo x >&2", NULL };
+        const char *const is_missing[] = { "/nonexistent/program", NULL };
+        const char *const environment[] = { "WORD=word", NULL };
+        _cleanup_free_ char *out = NULL, *err = NULL, *much = NULL;
+
+        assert_int_equal(spawn_run(fails, environment, &out, &err), 5);
+        assert_string_equal(out, "out\n");
+        assert_string_equal(spawn_last_line(err), "second word");
+        assert_int_equal(spawn_run(dies, NULL, NULL, NULL), 128 + SIGKILL);
+        assert_int_equal(spawn_run(prints_much, NULL, &much, NULL), 0);
+        assert_int_equal(strlen(much), SPAWN_TEXT_MAX);
+        assert_error(spawn_run(is_missing, NULL, NULL, NULL), ENOENT);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_spawn),
                 cmocka_unit_test(test_base64),
                 cmocka_unit_test(test_parse_numbers),
                 cmocka_unit_test(test_parse_sizes),
