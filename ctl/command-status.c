@@ -197,7 +197,7 @@ static void add_volumes(Status *s) {
                 if (r < 0 && r != -ENOENT)
                         note(s, ctl_log_sentence(r, store_error(s->c->store)));
                 set(o, "size", v.name ? number(v.size) : json_null());
-                set(o, "used", v.name && volume_get_usage(use->name, &usage) >= 0 ? number(usage) : json_null());
+                set(o, "used", v.name && volume_get_usage(&v, &usage) >= 0 ? number(usage) : json_null());
                 set(o, "attached", json_boolean(n > 0));
                 store_attachments_free(attachments, n);
         }

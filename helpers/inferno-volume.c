@@ -37,6 +37,7 @@ static const char usage[] =
         "\n"
         "      --size=SIZE  For create and resize: 512M, 10G\n"
         "      --label=TEXT For create: words of the owner's\n"
+        "      --backend=file|lvm-thin  For create: a sparse file, or a thin volume in the pool of inferno-storage(8)\n"
         "      --encrypted  For create: LUKS2, with a random key that systemd-creds(1) keeps for this host\n"
         "      --key-file=FILE, --new-key-file=FILE  Bring a key along: the present one (create: the first), the new one\n"
         "      --output=FILE  For backup-header\n"
@@ -47,7 +48,7 @@ static const char usage[] =
         "All but ls, inspect and attach want the volume to be in no VM's hands. See inferno-volume(8).\n";
 
 static uint64_t size_wanted = 0;
-static const char *label = NULL;
+static const char *label = NULL, *backend = NULL;
 static bool encrypted = false;
 static const char *key_file = NULL, *new_key_file = NULL, *output = NULL;
 
@@ -65,6 +66,11 @@ static int set_label(const char *value) {
                         return -EINVAL;
         label = value;
         return 0;
+}
+
+static int set_backend(const char *value) {
+        backend = value;
+        return streq(value, "file") || streq(value, "lvm-thin") ? 0 : -EINVAL;
 }
 
 static int set_encrypted(void) {
@@ -115,7 +121,7 @@ static int run_create(const char *name) {
                 r = helper_open_store(&c);
         if (r != 0)
                 return r;
-        r = volume_create(c.store, &(VolumeSpec) { .name = name, .label = label, .size = size_wanted, .encrypted = encrypted, .key_file = key_file }, &error);
+        r = volume_create(c.store, &(VolumeSpec) { .name = name, .label = label, .size = size_wanted, .backend = backend, .encrypted = encrypted, .key_file = key_file }, &error);
         return r < 0 ? helper_log_sentence(r, error) : 0;
 }
 
@@ -261,7 +267,7 @@ static int format_holders(Store *s, const char *name, char **ret) {
 
 static const char *state_of(const StoreVolume *v, int usage_error, const char *holders) {
         return !v->ready          ? "incomplete" :
-               usage_error < 0    ? "file missing" :
+               usage_error < 0    ? "missing" :
                holders[0]         ? "attached" :
                                     "detached";
 }
@@ -292,7 +298,7 @@ static int run_ls(const char *argument) {
                 r = format_holders(c.store, *name, &holders);
                 if (r < 0)
                         return r;
-                k = volume_get_usage(*name, &used);
+                k = volume_get_usage(&v, &used);
                 printf("%-24s %9llu %9llu %-12s %-16s %s\n", *name, (unsigned long long) (v.size / MIB(1)),
                        (unsigned long long) ((used + MIB(1) - 1) / MIB(1)), state_of(&v, k, holders), holders[0] ? holders : "-", v.label);
         }
@@ -303,7 +309,7 @@ static int run_inspect(const char *name) {
         _cleanup_helper_context_ HelperContext c = {};
         _cleanup_store_volume_ StoreVolume v = {};
         _cleanup_strv_ char **snapshots = NULL;
-        _cleanup_free_ char *holders = NULL;
+        _cleanup_free_ char *holders = NULL, *path = NULL, *error = NULL;
         char created[32] = "-";
         uint64_t used = 0;
         struct tm tm;
@@ -323,12 +329,15 @@ static int run_inspect(const char *name) {
         r = format_holders(c.store, name, &holders);
         if (r < 0)
                 return r;
-        k = volume_get_usage(name, &used);
+        k = volume_get_usage(&v, &used);
+        r = volume_get_path(&v, &path, &error);
+        if (r < 0)
+                return helper_log_sentence(r, error);
         t = (time_t) (v.created_usec / USEC_PER_SEC);
         if (localtime_r(&t, &tm))
                 (void) strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%S", &tm);
-        printf("Name=%s\nState=%s\nBackend=%s\nFile=%s" LAYOUT_VOLUMES_DIR "/%s.img\nSize=%llu\nUsed=%llu\nVMs=%s\nLabel=%s\nCreated=%s\n", name,
-               state_of(&v, k, holders), v.backend, layout_root(), name, (unsigned long long) v.size, (unsigned long long) used, holders,
+        printf("Name=%s\nState=%s\nBackend=%s\nFile=%s\nSize=%llu\nUsed=%llu\nVMs=%s\nLabel=%s\nCreated=%s\n", name,
+               state_of(&v, k, holders), v.backend, path, (unsigned long long) v.size, (unsigned long long) used, holders,
                v.label, created);
         if (v.luks_uuid)
                 printf("Encrypted=yes\nUUID=%s\nCipher=%s\nKeySize=%u\n", v.luks_uuid, v.luks_cipher, v.luks_key_bytes * 8);
@@ -407,6 +416,7 @@ static const HelperVerb verbs[] = {
 static const HelperOption options[] = {
         { "--size", .set = set_size },
         { "--label", .set = set_label },
+        { "--backend", .set = set_backend },
         { "--encrypted", .flag = set_encrypted },
         { "--key-file", .set = set_key_file },
         { "--new-key-file", .set = set_new_key_file },

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <sys/stat.h>
 
 #include "base/str.h"
 #include "vmm/qemu-command.h"
@@ -118,6 +119,13 @@ static int set_limits(json_t *limits, const char *total, const char *max, const 
         return 0;
 }
 
+/* QEMU takes files and block devices by different drivers. What is not there is its to say. */
+static const char *drive_driver(const VmmDrive *d) {
+        struct stat st;
+
+        return stat(d->path_on_host, &st) >= 0 && S_ISBLK(st.st_mode) ? "host_device" : "file";
+}
+
 static void add_drive(Command *cmd, const VmmDrive *d, size_t i) {
         bool limited = d->rate_limiter.bandwidth.size > 0 || d->rate_limiter.ops.size > 0;
         char node[QEMU_NODE_NAME_MAX], group[32];
@@ -131,7 +139,7 @@ static void add_drive(Command *cmd, const VmmDrive *d, size_t i) {
                         "discard", "unmap",             /* what a guest does not need any more takes no room */
                         "cache", "direct", 0, "no-flush", !d->writeback,
                         "file",
-                        "driver", "file",
+                        "driver", drive_driver(d),
                         "filename", d->path_on_host,
                         "read-only", d->is_read_only,
                         "locking", "off",

@@ -397,6 +397,31 @@ int config_parse_count(const char *value, void *field, const char **ret_reason) 
         return 0;
 }
 
+/* lvm(8), "VALID NAMES", and no longer than leaves room for ours. */
+int config_parse_lvm_name(const char *value, void *field, const char **ret_reason) {
+        size_t n = strlen(value);
+
+        if (n > 32 || value[0] == '-' || streq(value, ".") || streq(value, "..") || startswith(value, "snapshot") || startswith(value, "pvmove"))
+                return wrong(ret_reason, "wanted is a name as lvm(8) takes it, of 32 characters at most");
+        for (size_t i = 0; i < n; i++)
+                if (!isalnum((unsigned char) value[i]) && !strchr("+_.-", value[i]))
+                        return wrong(ret_reason, "wanted are letters, digits, \"+\", \"_\", \".\" and \"-\", as lvm(8) takes them");
+        return free_and_strdup(field, value);
+}
+
+int config_parse_percent(const char *value, void *field, const char **ret_reason) {
+        size_t n = strlen(value);
+        _cleanup_free_ char *number = strndup(value, n - (n > 0 && value[n - 1] == '%' ? 1 : 0));
+        unsigned v;
+
+        if (!number)
+                return -ENOMEM;
+        if (parse_uint(number, &v) < 0 || v < 1 || v > 100)
+                return wrong(ret_reason, "wanted is a percentage from 1% to 100%");
+        *(unsigned *) field = v;
+        return 0;
+}
+
 /* The /30s are cut from it, so it holds one at least; and the address is the network's own. */
 int config_parse_network(const char *value, void *field, const char **ret_reason) {
         const char *slash = strchr(value, '/');

@@ -53,4 +53,6 @@ int config_parse_volume(const char *value, void *field, const char **ret_reason)
 int config_parse_tenant(const char *value, void *field, const char **ret_reason);
 int config_parse_size(const char *value, void *field, const char **ret_reason);
 int config_parse_count(const char *value, void *field, const char **ret_reason);
+int config_parse_lvm_name(const char *value, void *field, const char **ret_reason);
+int config_parse_percent(const char *value, void *field, const char **ret_reason);
 int config_parse_network(const char *value, void *field, const char **ret_reason);

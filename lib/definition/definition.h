@@ -32,6 +32,7 @@ typedef struct VolumeUse {
         bool encrypted;                 /* LUKS2; so must the volume be */
         bool make_fs;                   /* the guest makes one where the volume is blank; mkfs=none: it does not */
         bool discard;                   /* the host is told what the file system does not use any more */
+        const char *backend;            /* "file", "lvm-thin", as the volume has it; static. NULL: either, and the former where it is made */
 } VolumeUse;
 
 typedef struct Definition {
@@ -97,6 +98,9 @@ typedef struct SiteConfig {
         char *auth_file;                /* AuthFile= of registries, containers-auth.json(5) */
         unsigned uid_base, uid_count;   /* UIDRange=BASE-LAST; one uid per VM, gid the same */
         char *network;                  /* Network=, CIDR that the /30s are cut from; 172.16.0.0/12 */
+        char *volume_group, *thin_pool; /* VolumeGroup=, ThinPool=: LVM's, "inferno" and "thin" */
+        unsigned thin_pool_warn;        /* ThinPoolWarn=: per cent of it in use that are told */
+        unsigned thin_pool_limit;       /* ThinPoolLimit=: and that nothing is begun above */
         uint64_t image_size_max;        /* ImageSizeMax=: unpacked bytes of one image */
         uint64_t image_entries_max;     /* ImageEntriesMax= */
         uint64_t vmm_overhead_firecracker, vmm_overhead_ember;  /* VMMOverhead…=: bytes over the guest's memory in MemoryMax= */

@@ -46,6 +46,10 @@ static const ConfigKey site_keys[] = {
         CONFIG_KEY(SiteConfig, auth_file, "AuthFile", config_parse_path, CONFIG_STRING),
         { "UIDRange", parse_uid_range, offsetof(SiteConfig, uid_base), 2 * sizeof(unsigned), CONFIG_SCALAR },
         CONFIG_KEY(SiteConfig, network, "Network", config_parse_network, CONFIG_STRING),
+        CONFIG_KEY(SiteConfig, volume_group, "VolumeGroup", config_parse_lvm_name, CONFIG_STRING),
+        CONFIG_KEY(SiteConfig, thin_pool, "ThinPool", config_parse_lvm_name, CONFIG_STRING),
+        CONFIG_KEY(SiteConfig, thin_pool_warn, "ThinPoolWarn", config_parse_percent, CONFIG_SCALAR),
+        CONFIG_KEY(SiteConfig, thin_pool_limit, "ThinPoolLimit", config_parse_percent, CONFIG_SCALAR),
         CONFIG_KEY(SiteConfig, image_size_max, "ImageSizeMax", config_parse_size, CONFIG_SCALAR),
         CONFIG_KEY(SiteConfig, image_entries_max, "ImageEntriesMax", config_parse_count, CONFIG_SCALAR),
         CONFIG_KEY(SiteConfig, vmm_overhead_firecracker, "VMMOverheadFirecracker", config_parse_size, CONFIG_SCALAR),
@@ -63,6 +67,8 @@ static const SiteConfig site_defaults = {
         .pull = PULL_MISSING,
         .uid_base = UID_BASE,
         .uid_count = UID_COUNT,
+        .thin_pool_warn = 80,
+        .thin_pool_limit = 95,
         .image_size_max = GIB(32),
         .image_entries_max = 1000000,
         .vmm_overhead_firecracker = MIB(64),
@@ -85,6 +91,8 @@ void site_config_done(SiteConfig *c) {
         strv_free(c->dns);
         free(c->auth_file);
         free(c->network);
+        free(c->volume_group);
+        free(c->thin_pool);
         *c = (SiteConfig) {};
 }
 
@@ -159,7 +167,8 @@ static int default_string(char **field, const char *value) {
 /* Fills in what no file has set. */
 static int finish(SiteConfig *c) {
         if (default_string(&c->kernel, LAYOUT_KERNEL) < 0 || default_string(&c->firecracker, "/usr/bin/firecracker") < 0 ||
-            default_string(&c->jailer, LAYOUT_JAILER) < 0 || default_string(&c->network, "172.16.0.0/12") < 0)
+            default_string(&c->jailer, LAYOUT_JAILER) < 0 || default_string(&c->network, "172.16.0.0/12") < 0 ||
+            default_string(&c->volume_group, "inferno") < 0 || default_string(&c->thin_pool, "thin") < 0)
                 return -ENOMEM;
         return 0;
 }

@@ -66,6 +66,15 @@ static int parse_option(const char *option, VolumeUse *u, Given *given, const ch
                         return wrong(ret_reason, "wanted is one size=, of whole MiB such as 512M or 1.5G, from 16M to 16T");
                 return 0;
         }
+        value = startswith(option, "backend=");
+        if (value) {
+                const char *backend = streq(value, "file") ? "file" : streq(value, "lvm-thin") ? "lvm-thin" : NULL;
+
+                if (u->backend || !backend)
+                        return wrong(ret_reason, "wanted is one backend=, file or lvm-thin");
+                u->backend = backend;
+                return 0;
+        }
         if (streq(option, "ro") || streq(option, "rw")) {
                 if (given->mode)
                         return wrong(ret_reason, "ro or rw are given twice");
@@ -96,7 +105,7 @@ static int parse_option(const char *option, VolumeUse *u, Given *given, const ch
                         u->options = strjoin(old ?: "", old ? "," : "", option);
                         return u->options ? 0 : -ENOMEM;
                 }
-        return wrong(ret_reason, "known options are ro, rw, size=, encrypted, mkfs=, discard, noatime, nosuid, nodev and noexec");
+        return wrong(ret_reason, "known options are ro, rw, size=, backend=, encrypted, mkfs=, discard, noatime, nosuid, nodev and noexec");
 }
 
 int volume_use_parse(const char *line, VolumeUse *ret, const char **ret_reason) {

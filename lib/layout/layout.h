@@ -25,6 +25,8 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_BUNDLES_DIR LAYOUT_STATE_DIR "/bundles"          /* <sha256>/…: an ELF program with all that it needs */
 #define LAYOUT_TEMPLATES_DIR LAYOUT_STATE_DIR "/templates"      /* empty ext4 images, to be cloned as writable layers */
 #define LAYOUT_VOLUMES_DIR LAYOUT_STATE_DIR "/volumes"          /* 0700: <volume>.img, <volume>@<snapshot>.img */
+#define LAYOUT_STORAGE_DIR LAYOUT_STATE_DIR "/storage"          /* of inferno-storage: begun, ready, disk.img */
+#define LAYOUT_STORAGE_LOCK LAYOUT_LOCK_DIR "/.storage.lock"
 #define LAYOUT_VMS_DIR LAYOUT_STATE_DIR "/vms"                  /* also the jailer's --chroot-base-dir */
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
 #define LAYOUT_LOCK_DIR LAYOUT_RUN_DIR "/lock"                  /* NAME.lock, of a VM */

@@ -5,8 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/copy.h"
-#include "base/dir.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/sentence.h"
@@ -18,36 +16,57 @@
 #include "volume/luks.h"
 #include "volume/volume-internal.h"
 
-#define BACKEND_FILE "file"
-
-/* The directory of the volumes, and one of them under its lock, so that no VM gets it. */
+/* A volume under its lock, so that no VM gets it. */
 typedef struct Held {
-        int dir_fd, lock_fd;
+        int lock_fd;
         StoreVolume row;
+        const VolumeMaker *maker;       /* of the row; NULL: there is none */
 } Held;
 
-#define HELD_INIT { .dir_fd = -EBADF, .lock_fd = -EBADF }
+#define HELD_INIT { .lock_fd = -EBADF }
 
 static void held_done(Held *h) {
-        h->dir_fd = safe_close(h->dir_fd);
         h->lock_fd = safe_close(h->lock_fd);
         store_volume_done(&h->row);
 }
 #define _cleanup_held_ _cleanup_(held_done)
 
-static int hold(const char *name, Held *h, char **ret_error) {
-        h->dir_fd = volume_open_dir(ret_error);
-        if (h->dir_fd < 0)
-                return h->dir_fd;
-        h->lock_fd = volume_lock(name, ret_error);
-        return h->lock_fd < 0 ? h->lock_fd : 0;
+static const VolumeMaker *find_maker(const char *backend) {
+        static const VolumeMaker *const makers[] = { &volume_maker_file, &volume_maker_thin };
+
+        for (size_t i = 0; i < ELEMENTSOF(makers); i++)
+                if (streq(makers[i]->backend->name, backend))
+                        return makers[i];
+        return NULL;
 }
 
-/* One that is whole, with its row. */
-static int hold_whole(Store *s, const char *name, Held *h, char **ret_error) {
-        int r = hold(name, h, ret_error);
+static int find_row(Store *s, const char *name, Held *h) {
+        int r = store_volume_get(s, name, &h->row);
 
-        return r < 0 ? r : volume_get(s, name, &h->row, ret_error);
+        if (r < 0)
+                return r;
+        h->maker = find_maker(h->row.backend);  /* the table has no other words */
+        return h->maker ? 0 : -EUCLEAN;
+}
+
+/* With its row, where there is one; whether it is whole or not. */
+static int hold(Store *s, const char *name, Held *h, char **ret_error) {
+        int r;
+
+        h->lock_fd = volume_lock(name, ret_error);
+        if (h->lock_fd < 0)
+                return h->lock_fd;
+        r = find_row(s, name, h);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+/* One that is whole. */
+static int hold_whole(Store *s, const char *name, Held *h, char **ret_error) {
+        int r = hold(s, name, h, ret_error);
+
+        if (r >= 0)
+                r = volume_check_ready(&h->row, ret_error);
+        return r >= 0 && h->maker->settle ? h->maker->settle(name, ret_error) : r;
 }
 
 /* One that no VM has, either. */
@@ -88,127 +107,95 @@ static int encrypt(Store *s, const char *path, const VolumeSpec *spec, char **re
         return spec->key_file ? 0 : volume_key_store(spec->name, key, ret_error);
 }
 
-static int fill(Store *s, int dir_fd, const char *temporary, const VolumeSpec *spec, char **ret_error) {
-        _cleanup_free_ char *path = strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), temporary);
-        _cleanup_close_ int fd = -EBADF;
+static int fill(Store *s, const char *path, const VolumeSpec *spec, char **ret_error) {
         struct stat st;
         const char *mkfs = ext4_find_mkfs(&st);
-        int r;
 
-        if (!path)
-                return -ENOMEM;
-        if (!mkfs && !spec->encrypted)
+        if (spec->encrypted)
+                return encrypt(s, path, spec, ret_error);
+        if (!mkfs)
                 return sentence(ret_error, -ENOPKG, "No mkfs.ext4 is there to make volume '%s' with: install e2fsprogs.", spec->name);
-        if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
-                return negative_errno();
-        fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 || ftruncate(fd, (off_t) spec->size) < 0)
-                return negative_errno();
-        r = spec->encrypted ? encrypt(s, path, spec, ret_error) : ext4_make(mkfs, path, EXT4_VOLUME, ret_error);
-        return r < 0 ? r : fsync(fd) < 0 ? negative_errno() : 0;
+        return ext4_make(mkfs, path, EXT4_VOLUME, ret_error);
 }
 
-/* Gives the finished file its name. */
-static int publish(int dir_fd, const char *temporary, const char *name, bool replace) {
-        if (renameat2(dir_fd, temporary, dir_fd, name, replace ? 0 : RENAME_NOREPLACE) < 0 || fsync(dir_fd) < 0)
-                return negative_errno();
-        return 0;
-}
+/* All there is of a volume beside its disk: the row goes last. */
+static int forget(Store *s, const char *volume, bool with_key, char **ret_error) {
+        int r = with_key ? volume_key_remove(volume) : 0;
 
-/* All there is of a volume beside its file: the row goes last. */
-static int forget(Store *s, int dir_fd, const char *volume, bool with_key, char **ret_error) {
-        _cleanup_free_ char *temporary = strf(".new-%s", volume);
-        int r;
-
-        if (!temporary)
-                return -ENOMEM;
-        if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
-                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), temporary);
-        r = with_key ? volume_key_remove(volume) : 0;
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot remove the key of volume '%s'", volume);
         r = store_volume_remove(s, volume);
         return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
 }
 
-/* Those that have rows are gone: it is what a killed volume_snapshot() has left. */
-static int remove_snapshot_file(int dir_fd, const char *name, void *userdata) {
-        return startswith(name, userdata) && unlinkat(dir_fd, name, 0) < 0 ? negative_errno() : 0;
-}
-
 /* What a killed creation or removal has left: nobody has used it, or wants it any more. Its row says whether it has a key. */
-static int remove_remains(Store *s, int dir_fd, const StoreVolume *v, const char *volume, char **ret_error) {
-        _cleanup_free_ char *name = volume_file_name(volume, NULL), *prefix = strjoin(volume, "@");
-        int r;
+static int remove_remains(Store *s, const Held *h, char **ret_error) {
+        int r = h->maker->remove(h->row.name, ret_error);
 
-        if (!name || !prefix)
-                return -ENOMEM;
-        r = dir_for_each(dir_fd, remove_snapshot_file, prefix);
-        if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot remove snapshots of volume '%s'", volume);
-        if ((unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT) || fsync(dir_fd) < 0)
-                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), name);
-        return forget(s, dir_fd, volume, v->luks_uuid, ret_error);
+        return r < 0 ? r : forget(s, h->row.name, h->row.luks_uuid, ret_error);
 }
 
-/* Somebody may need the file or the key that is there and belongs to no volume. */
-static int refuse_ownerless(int dir_fd, const VolumeSpec *spec, const char *name, char **ret_error) {
-        if (faccessat(dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
-                return sentence(ret_error, -EEXIST, "'%s" LAYOUT_VOLUMES_DIR "/%s' is there already, and belongs to no volume: move it away.",
-                                layout_root(), name);
-        if (spec->encrypted && !spec->key_file && volume_key_exists(spec->name))
+/* Somebody may need the disk or the key that is there and belongs to no volume. */
+static int refuse_ownerless(const VolumeMaker *maker, const VolumeSpec *spec, char **ret_error) {
+        int r = maker->check_free(spec->name, ret_error);
+
+        if (r >= 0 && spec->encrypted && !spec->key_file && volume_key_exists(spec->name))
                 return sentence(ret_error, -EEXIST, "'%s" LAYOUT_CREDENTIALS_DIR "/inferno.volume.%s' is there already, and the key of no volume: "
                                 "move it away.", layout_root(), spec->name);
-        return 0;
+        return r;
 }
 
-static int create(Store *s, int dir_fd, const VolumeSpec *spec, char **ret_error) {
-        _cleanup_free_ char *name = volume_file_name(spec->name, NULL), *temporary = strf(".new-%s", spec->name), *error = NULL;
+static int create(Store *s, const VolumeMaker *maker, const VolumeSpec *spec, char **ret_error) {
+        _cleanup_free_ char *what = strf("volume '%s' is not made", spec->name), *path = NULL;
         int r;
 
-        if (!name || !temporary)
+        if (!what)
                 return -ENOMEM;
-        r = refuse_ownerless(dir_fd, spec, name, ret_error);
+        r = maker->check_room(what, ret_error);
+        if (r >= 0)
+                r = refuse_ownerless(maker, spec, ret_error);
         if (r < 0)
                 return r;
-        r = store_volume_add(s, spec->name, BACKEND_FILE, spec->size, spec->label ?: "");
+        r = store_volume_add(s, spec->name, maker->backend->name, spec->size, spec->label ?: "");
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
-        r = fill(s, dir_fd, temporary, spec, &error);
+        r = maker->begin(spec->name, spec->size, &path, ret_error);
         if (r >= 0)
-                r = publish(dir_fd, temporary, name, false);
-        if (r >= 0) {
-                r = store_volume_set_ready(s, spec->name);
-                return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+                r = fill(s, path, spec, ret_error);
+        if (r >= 0)
+                r = maker->finish(spec->name, ret_error);
+        if (r < 0) {
+                if (maker->remove(spec->name, NULL) >= 0)
+                        (void) forget(s, spec->name, spec->encrypted && !spec->key_file, NULL);
+                return r;
         }
-        (void) forget(s, dir_fd, spec->name, spec->encrypted && !spec->key_file, NULL);
-        if (error)
-                return sentence(ret_error, r, "%s", error);
-        return sentence_errno(ret_error, r, "Cannot make volume '%s' in '%s" LAYOUT_VOLUMES_DIR "'", spec->name, layout_root());
+        r = store_volume_set_ready(s, spec->name);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
 }
 
 int volume_create(Store *s, const VolumeSpec *spec, char **ret_error) {
+        const VolumeMaker *maker = find_maker(spec->backend ?: volume_backend_file.name);
         _cleanup_held_ Held h = HELD_INIT;
         int r;
 
+        if (!maker)
+                return sentence(ret_error, -EINVAL, "There is no back end '%s' for volume '%s': there are file and lvm-thin.", spec->backend, spec->name);
         if (spec->size < VOLUME_SIZE_MIN || spec->size > VOLUME_SIZE_MAX || spec->size % MIB(1) != 0)
                 return sentence(ret_error, -EINVAL, "The size of volume '%s' must be whole MiB, from 16M to 16T.", spec->name);
         if (spec->encrypted && spec->size < VOLUME_SIZE_MIN_ENCRYPTED)
                 return sentence(ret_error, -EINVAL, "Volume '%s' must have 32M at least to be encrypted, for its header takes 16M.", spec->name);
-        r = hold(spec->name, &h, ret_error);
+        h.lock_fd = volume_lock(spec->name, ret_error);
+        if (h.lock_fd < 0)
+                return h.lock_fd;
+        r = find_row(s, spec->name, &h);
+        if (r == -ENOENT)
+                return create(s, maker, spec, ret_error);
         if (r < 0)
-                return r;
-        r = store_volume_get(s, spec->name, &h.row);
-        if (r >= 0 && h.row.ready)
-                return sentence(ret_error, -EEXIST, "Volume '%s' exists already: see inferno-volume inspect %s.", spec->name, spec->name);
-        if (r < 0 && r != -ENOENT)
                 return volume_fail_store(s, r, ret_error);
-        if (r >= 0) {
-                r = remove_remains(s, h.dir_fd, &h.row, spec->name, ret_error);
-                if (r < 0)
-                        return r;
-        }
-        return create(s, h.dir_fd, spec, ret_error);
+        if (h.row.ready)
+                return sentence(ret_error, -EEXIST, "Volume '%s' exists already: see inferno-volume inspect %s.", spec->name, spec->name);
+        r = remove_remains(s, &h, ret_error);
+        return r < 0 ? r : create(s, maker, spec, ret_error);
 }
 
 int volume_remove(Store *s, const char *name, char **ret_error) {
@@ -216,12 +203,10 @@ int volume_remove(Store *s, const char *name, char **ret_error) {
         _cleanup_strv_ char **snapshots = NULL;
         int r;
 
-        r = hold(name, &h, ret_error);
+        r = hold(s, name, &h, ret_error);
         if (r < 0)
                 return r;
-        r = store_volume_get(s, name, &h.row);
-        if (r >= 0)
-                r = store_snapshot_list(s, name, &snapshots);
+        r = store_snapshot_list(s, name, &snapshots);
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
         if (strv_length(snapshots) > 0)
@@ -229,13 +214,11 @@ int volume_remove(Store *s, const char *name, char **ret_error) {
                                 name, name, snapshots[0]);
         /* From here on it is not used, whether or not we come to the end. */
         r = store_volume_withdraw(s, name);
-        return r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, h.dir_fd, &h.row, name, ret_error);
+        return r < 0 ? volume_fail_store(s, r, ret_error) : remove_remains(s, &h, ret_error);
 }
 
 int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
-        _cleanup_close_ int fd = -EBADF;
-        struct stat st;
         int r;
 
         if (size > VOLUME_SIZE_MAX || size % MIB(1) != 0)
@@ -246,11 +229,9 @@ int volume_resize(Store *s, const char *name, uint64_t size, char **ret_error) {
         if (size < h.row.size)
                 return sentence(ret_error, -EINVAL, "Volume '%s' has %llu MiB and cannot shrink: its file system would lose its end.", name,
                                 (unsigned long long) (h.row.size / MIB(1)));
-        fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDWR, ret_error);
-        if (fd < 0)
-                return fd;
-        if (fstat(fd, &st) < 0 || ((uint64_t) st.st_size < size && ftruncate(fd, (off_t) size) < 0) || fsync(fd) < 0)
-                return sentence_errno(ret_error, negative_errno(), "Cannot make the file of volume '%s' larger", name);
+        r = h.maker->grow(name, h.row.size, size, ret_error);
+        if (r < 0)
+                return r;
         r = store_volume_set_size(s, name, size);
         return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
 }
@@ -290,21 +271,22 @@ static int rotate(const char *name, const char *path, const VolumeKey *old, cons
 
 int volume_change_key(Store *s, const char *name, const char *old_key_file, const char *new_key_file, bool replace, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
-        _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
+        _cleanup_free_ char *path = NULL;
         _cleanup_(volume_key_freep) VolumeKey *old = NULL, *new = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
-        if (!path)
-                return -ENOMEM;
         r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         if (!h.row.luks_uuid)
                 return sentence(ret_error, -EINVAL, "Volume '%s' is not encrypted, so it has no keys.", name);
-        fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDONLY, ret_error);
+        fd = h.maker->backend->open(name, NULL, h.row.size, O_RDONLY, ret_error);
         if (fd < 0)
                 return fd;
+        r = h.maker->backend->get_path(name, NULL, &path, ret_error);
+        if (r < 0)
+                return r;
         r = old_key_file ? volume_key_read(old_key_file, &old, ret_error) : volume_key_load(name, &old, ret_error);
         if (r >= 0)
                 r = new_key_file ? volume_key_read(new_key_file, &new, ret_error) : volume_key_new_random(&new);
@@ -326,22 +308,21 @@ int volume_change_key(Store *s, const char *name, const char *old_key_file, cons
 
 int volume_backup_header(Store *s, const char *name, const char *target, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
-        _cleanup_free_ char *file = volume_file_name(name, NULL), *path = file ? strf("%s" LAYOUT_VOLUMES_DIR "/%s", layout_root(), file) : NULL;
+        _cleanup_free_ char *path = NULL;
         int r;
 
-        if (!path)
-                return -ENOMEM;
         r = hold_whole(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         if (!h.row.luks_uuid)
                 return sentence(ret_error, -EINVAL, "Volume '%s' is not encrypted, so it has no header to keep.", name);
-        return luks_backup_header(path, target, ret_error);
+        r = h.maker->backend->get_path(name, NULL, &path, ret_error);
+        return r < 0 ? r : luks_backup_header(path, target, ret_error);
 }
 
 /* --- snapshots --- */
 
-static int copy_header(int src_fd, int dst_fd) {
+int volume_copy_header(int src_fd, int dst_fd) {
         _cleanup_free_ char *buf = malloc(LUKS_HEADER_BYTES);
         ssize_t n;
 
@@ -353,80 +334,56 @@ static int copy_header(int src_fd, int dst_fd) {
         return pwrite(dst_fd, buf, LUKS_HEADER_BYTES, 0) != LUKS_HEADER_BYTES ? -EIO : 0;
 }
 
-/* A durable copy under another name; header_fd, where there is one, has its LUKS2 header. */
-static int copy(int dir_fd, int src_fd, int header_fd, const char *volume, const char *name, char **ret_error) {
-        _cleanup_free_ char *temporary = strf(".new-%s", volume);
-        _cleanup_close_ int fd = -EBADF;
-        int r;
+static int check_room(const VolumeMaker *maker, const char *volume, const char *not_done, char **ret_error) {
+        _cleanup_free_ char *what = strf("volume '%s' %s", volume, not_done);
 
-        if (!temporary)
-                return -ENOMEM;
-        if (unlinkat(dir_fd, temporary, 0) < 0 && errno != ENOENT)
-                return negative_errno();
-        fd = openat(dir_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        r = fd < 0 ? negative_errno() : clone_data(src_fd, fd);
-        if (r >= 0 && header_fd >= 0)
-                r = copy_header(header_fd, fd);
-        if (r >= 0 && fsync(fd) < 0)
-                r = negative_errno();
-        if (r >= 0)
-                r = publish(dir_fd, temporary, name, true);
-        if (r >= 0)
-                return 0;
-        (void) unlinkat(dir_fd, temporary, 0);
-        return sentence_errno(ret_error, r, "Cannot write '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), name);
+        return what ? maker->check_room(what, ret_error) : -ENOMEM;
 }
 
 int volume_snapshot(Store *s, const char *name, const char *snapshot, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
-        _cleanup_close_ int fd = -EBADF;
-        _cleanup_free_ char *target = volume_file_name(name, snapshot);
         uint64_t size;
         int r;
 
-        if (!target)
-                return -ENOMEM;
         r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         if (store_snapshot_get_size(s, name, snapshot, &size) >= 0)
                 return sentence(ret_error, -EEXIST, "Volume '%s' has a snapshot '%s' already.", name, snapshot);
-        fd = volume_open_file(h.dir_fd, name, NULL, h.row.size, O_RDONLY, ret_error);
-        if (fd < 0)
-                return fd;
-        /* A file of that name that has no row is what a killed call has left. */
-        r = copy(h.dir_fd, fd, -EBADF, name, target, ret_error);
+        r = check_room(h.maker, name, "gets no snapshot", ret_error);
+        if (r >= 0)
+                r = h.maker->snapshot(name, snapshot, h.row.size, ret_error);
         if (r < 0)
                 return r;
         r = store_snapshot_put(s, name, snapshot, h.row.size);
         return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
 }
 
+/* A disk that is larger than its row says is as good as one that was being made larger; the other way round it would be none. */
 int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
-        _cleanup_close_ int fd = -EBADF, header_fd = -EBADF;
-        _cleanup_free_ char *target = volume_file_name(name, NULL);
+        _cleanup_close_ int header_fd = -EBADF;
         uint64_t size;
         int r;
 
-        if (!target)
-                return -ENOMEM;
         r = hold_detached(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         r = store_snapshot_get_size(s, name, snapshot, &size);
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
-        fd = volume_open_file(h.dir_fd, name, snapshot, size, O_RDONLY, ret_error);
-        if (fd < 0)
-                return fd;
+        r = check_room(h.maker, name, "is not restored", ret_error);
+        if (r < 0)
+                return r;
         /* The keys are those of now, not those of then; all that is wanted of what is there now is its header. */
         if (h.row.luks_uuid) {
-                header_fd = volume_open_file(h.dir_fd, name, NULL, LUKS_HEADER_BYTES, O_RDONLY, ret_error);
+                header_fd = h.maker->backend->open(name, NULL, LUKS_HEADER_BYTES, O_RDONLY, ret_error);
                 if (header_fd < 0)
                         return header_fd;
         }
-        r = copy(h.dir_fd, fd, header_fd, name, target, ret_error);
+        if (size < h.row.size && store_volume_set_size(s, name, size) < 0)
+                return volume_fail_store(s, -EIO, ret_error);
+        r = h.maker->restore(name, snapshot, size, header_fd, ret_error);
         if (r < 0)
                 return r;
         r = store_volume_set_size(s, name, size);
@@ -435,22 +392,32 @@ int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_
 
 int volume_remove_snapshot(Store *s, const char *name, const char *snapshot, char **ret_error) {
         _cleanup_held_ Held h = HELD_INIT;
-        _cleanup_free_ char *file = volume_file_name(name, snapshot);
         uint64_t size;
         int r;
 
-        if (!file)
-                return -ENOMEM;
-        r = hold(name, &h, ret_error);
+        r = hold(s, name, &h, ret_error);
         if (r < 0)
                 return r;
         r = store_snapshot_get_size(s, name, snapshot, &size);
         if (r < 0)
                 return volume_fail_store(s, r, ret_error);
-        if (unlinkat(h.dir_fd, file, 0) < 0 && errno != ENOENT)
-                return sentence_errno(ret_error, negative_errno(), "Cannot remove '%s" LAYOUT_VOLUMES_DIR "/%s'", layout_root(), file);
+        r = h.maker->remove_snapshot(name, snapshot, ret_error);
+        if (r < 0)
+                return r;
         r = store_snapshot_remove(s, name, snapshot);
         return r < 0 ? volume_fail_store(s, r, ret_error) : 0;
+}
+
+int volume_get_usage(const StoreVolume *v, uint64_t *ret) {
+        const VolumeMaker *maker = find_maker(v->backend);
+
+        return maker ? maker->get_usage(v->name, ret) : -EUCLEAN;
+}
+
+int volume_get_path(const StoreVolume *v, char **ret, char **ret_error) {
+        const VolumeMaker *maker = find_maker(v->backend);
+
+        return maker ? maker->backend->get_path(v->name, NULL, ret, ret_error) : -EUCLEAN;
 }
 
 /* --- attaching --- */
@@ -518,7 +485,7 @@ static int ensure(Store *s, const char *vm, const VolumeUse *use, char **ret_err
         if (use->size == 0)
                 return sentence(ret_error, -ENOENT, "There is no volume '%s' for VM '%s': make it with inferno-volume create %s --size=SIZE, or give "
                                 "Volume= of the VM a size=.", use->name, vm, use->name);
-        r = volume_create(s, &(VolumeSpec) { .name = use->name, .label = vm, .size = use->size, .encrypted = use->encrypted }, ret_error);
+        r = volume_create(s, &(VolumeSpec) { .name = use->name, .label = vm, .size = use->size, .encrypted = use->encrypted, .backend = use->backend }, ret_error);
         if (r == -EEXIST)       /* somebody else was faster */
                 r = 0;
         else if (r >= 0)
@@ -526,42 +493,43 @@ static int ensure(Store *s, const char *vm, const VolumeUse *use, char **ret_err
         return r;
 }
 
-static int attach_one(Store *s, int dir_fd, const char *vm, const VolumeUse *use, uid_t uid, char **ret_error) {
-        _cleanup_close_ int lock_fd = -EBADF, fd = -EBADF;
-        _cleanup_store_volume_ StoreVolume v = {};
+static int attach_one(Store *s, const char *vm, const VolumeUse *use, uid_t uid, char **ret_error) {
+        _cleanup_held_ Held h = HELD_INIT;
+        _cleanup_free_ char *what = NULL;
+        _cleanup_close_ int fd = -EBADF;
         int r;
 
         r = ensure(s, vm, use, ret_error);
+        if (r >= 0)
+                r = hold_whole(s, use->name, &h, ret_error);
         if (r < 0)
                 return r;
-        lock_fd = volume_lock(use->name, ret_error);
-        if (lock_fd < 0)
-                return lock_fd;
-        r = volume_get(s, use->name, &v, ret_error);
-        if (r < 0)
-                return r;
-        if (use->encrypted != !!v.luks_uuid)
+        if (use->encrypted != !!h.row.luks_uuid)
                 return sentence(ret_error, -EINVAL, "Volume '%s' is %sencrypted, but Volume= of VM '%s' has it %s\"encrypted\".", use->name,
-                                v.luks_uuid ? "" : "not ", vm, use->encrypted ? "as " : "without ");
-        fd = volume_open_file(dir_fd, use->name, NULL, v.size, O_RDONLY, ret_error);
+                                h.row.luks_uuid ? "" : "not ", vm, use->encrypted ? "as " : "without ");
+        if (use->backend && !streq(use->backend, h.row.backend))
+                return sentence(ret_error, -EINVAL, "Volume '%s' has backend=%s, but Volume= of VM '%s' says backend=%s: leave that out, or name another volume.", use->name,
+                                h.row.backend, vm, use->backend);
+        fd = h.maker->backend->open(use->name, NULL, h.row.size, O_RDONLY, ret_error);
         if (fd < 0)
                 return fd;
-        r = attach(s, vm, use, ret_error);
+        what = strf("VM '%s' does not get volume '%s' to write to", vm, use->name);
+        if (!what)
+                return -ENOMEM;
+        r = use->read_only ? 0 : h.maker->check_room(what, ret_error);
+        if (r >= 0)
+                r = attach(s, vm, use, ret_error);
         return r < 0 || !use->encrypted ? r : volume_key_hand_over(vm, use->name, uid, ret_error);
 }
 
 int volume_attach_all(Store *s, const Definition *d, uid_t uid, char **ret_error) {
-        _cleanup_close_ int dir_fd = -EBADF;
         int r;
 
         r = volume_detach_all(s, d->name, ret_error);
         if (r < 0)
                 return r;
-        dir_fd = volume_open_dir(ret_error);
-        if (dir_fd < 0)
-                return dir_fd;
         for (size_t i = 0; i < d->n_volumes; i++) {
-                r = attach_one(s, dir_fd, d->name, d->volumes + i, uid, ret_error);
+                r = attach_one(s, d->name, d->volumes + i, uid, ret_error);
                 if (r < 0)
                         return r;
         }

@@ -6,6 +6,8 @@
  *      volumes/<name>@<snapshot>.img       a copy of it
  *      volumes/.new-<name>                 one that is being made; holder of the volume's lock only
  *
+ * or thin volumes of LVM: thin/thin.h has their names.
+ *
  * The row in the database says what should be there. A volume is made, removed, grown and copied only while no VM has it, under its lock
  * (layout_volume_lock()). The file system is never mounted on the host. *ret_error is a sentence for people. */
 
@@ -16,6 +18,7 @@ typedef struct VolumeSpec {
         const char *name;
         const char *label;              /* NULL: none */
         uint64_t size;                  /* VOLUME_SIZE_MIN to VOLUME_SIZE_MAX, whole MiB */
+        const char *backend;            /* "file", "lvm-thin"; NULL: the former */
         bool encrypted;                 /* LUKS2; VOLUME_SIZE_MIN_ENCRYPTED is the least then, and its file system is made by the first guest */
         const char *key_file;           /* the key to be; NULL: a random one, kept as a credential of systemd */
 } VolumeSpec;
@@ -48,5 +51,7 @@ int volume_detach_all(Store *s, const char *vm, char **ret_error);
 /* Puts the files of attached volumes into a clean jail as JAIL_VOLUMES/<name>, for the VM's uid. -ENOENT: one is not attached. */
 int volume_link_all(Store *s, const Definition *d, uid_t uid, int root_fd, char **ret_error);
 
-/* The bytes that the file has on the disk; -ENOENT. */
-int volume_get_usage(const char *name, uint64_t *ret);
+/* The bytes that it takes; -ENOENT, -ENODEV: its disk is not there. */
+int volume_get_usage(const StoreVolume *v, uint64_t *ret);
+/* The file or block device, whether it is there or not. */
+int volume_get_path(const StoreVolume *v, char **ret, char **ret_error);

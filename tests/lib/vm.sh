@@ -3,7 +3,8 @@
 # The test machine: a whole Debian under QEMU, with its own kernel, cgroup v2, LVM, and through the emulated SVM a KVM. Sourced.
 #
 # A run has a folder CACHE/run/vm.XXXXXX with a copy-on-write disk that stays from boot to boot. What a boot is to do comes
-# as a tar file on the second disk (tests/vm/files/dev-init unpacks it before systemd starts), so nothing is mounted here.
+# as a tar file on the second disk (tests/vm/files/dev-init unpacks it before systemd starts), so nothing is mounted here. The third has
+# the images, the fourth, /dev/vdd, is empty, and for the case to use.
 
 VM_BOOT_SECONDS=180
 
@@ -68,6 +69,7 @@ vm_prepare() {
     run_new vm
     trap 'vm_remove' EXIT
     qemu-img create -q -f qcow2 -b "$base/disk.raw" -F raw "$run/disk.qcow2"
+    truncate -s 2G "$run/spare.raw"
 }
 
 # One boot: the machine goes off by itself when the script is done, or is killed where it asks for a power cut.
@@ -84,6 +86,7 @@ vm_boot() { # SCRIPT
         -drive "file=$run/disk.qcow2,format=qcow2,if=virtio,cache=unsafe" \
         -drive "file=$run/payload.tar,format=raw,if=virtio,readonly=on" \
         -drive "file=$images,format=raw,if=virtio,readonly=on" \
+        -drive "file=$run/spare.raw,format=raw,if=virtio,cache=unsafe" \
         -serial "file:$run/console-$boot.log" -device virtio-serial-pci -device virtio-rng-pci \
         -chardev "file,id=output,path=$output" -device virtserialport,chardev=output,name=inferno.output \
         -chardev "file,id=status,path=$status" -device virtserialport,chardev=status,name=inferno.status \

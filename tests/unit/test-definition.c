@@ -240,7 +240,7 @@ static void test_volumes(void **state) {
         WRONG("data:/a//b", WRONG_PLACE);
         WRONG("data:/a/", WRONG_PLACE);
         WRONG("data:/proc/x", "/proc, /sys, /dev and /inferno are no places for a volume");
-#define WRONG_OPTION "known options are ro, rw, size=, encrypted, mkfs=, discard, noatime, nosuid, nodev and noexec"
+#define WRONG_OPTION "known options are ro, rw, size=, backend=, encrypted, mkfs=, discard, noatime, nosuid, nodev and noexec"
         WRONG("data:/a:suid", WRONG_OPTION);
         WRONG("data:/a:", WRONG_OPTION);
         WRONG("data:/a:ro,,noatime", WRONG_OPTION);
@@ -253,6 +253,10 @@ static void test_volumes(void **state) {
         WRONG("data:/a:size=16777217", WRONG_SIZE);
         WRONG("data:/a:size=1G,size=2G", WRONG_SIZE);
         WRONG("data:/a:ro,size=1G", "a volume that is mounted read-only is not made by its VM: leave out size=");
+#define WRONG_BACKEND "wanted is one backend=, file or lvm-thin"
+        WRONG("data:/a:backend=", WRONG_BACKEND);
+        WRONG("data:/a:backend=lvm", WRONG_BACKEND);
+        WRONG("data:/a:backend=file,backend=lvm-thin", WRONG_BACKEND);
 #define WRONG_MKFS "wanted is one mkfs=ext4 or mkfs=none: guests can write to no other file system"
         WRONG("data:/a:mkfs=xfs", WRONG_MKFS);
         WRONG("data:/a:mkfs=", WRONG_MKFS);
@@ -501,14 +505,22 @@ static void test_site_config(void **state) {
         assert_ok(site_config_load(&none, &e));
         assert_true(none.memory == MIB(256));
         assert_string_equal(none.network, "172.16.0.0/12");
+        assert_string_equal(none.volume_group, "inferno");
+        assert_string_equal(none.thin_pool, "thin");
+        assert_int_equal(none.thin_pool_limit, 95);
 
-        put("etc/inferno/inferno.conf", "[Inferno]\nMemory=512M\nUIDRange=200000-200099\nDNS=192.0.2.1\n");
+        put("etc/inferno/inferno.conf", "[Inferno]\nMemory=512M\nUIDRange=200000-200099\nDNS=192.0.2.1\n"
+                                                "VolumeGroup=vg-0\nThinPool=pool\nThinPoolWarn=50%\nThinPoolLimit=100\n");
         put("usr/lib/inferno/inferno.conf.d/50.conf", "[Inferno]\nNetwork=10.0.0.0/8\n");
         assert_ok(site_config_load(&c, &e));
         assert_true(c.memory == MIB(512));
         assert_int_equal(c.uid_base, 200000);
         assert_int_equal(c.uid_count, 100);
         assert_string_equal(c.network, "10.0.0.0/8");
+        assert_string_equal(c.volume_group, "vg-0");
+        assert_string_equal(c.thin_pool, "pool");
+        assert_int_equal(c.thin_pool_warn, 50);
+        assert_int_equal(c.thin_pool_limit, 100);
 
         put("etc/inferno/vms/web.vm", "[VM]\nImage=a\nMemory=\n");
         assert_ok(definition_load("web", &c, &d, &e));
@@ -518,6 +530,11 @@ static void test_site_config(void **state) {
         put("etc/inferno/inferno.conf", "[Inferno]\nNetwork=10.0.0.1/8\nUIDRange=5-1\nNope=1\n");
         assert_error(site_config_load(&none, &e), EINVAL);
         assert_int_equal(e.n_lines, 3);
+
+        put("etc/inferno/inferno.conf", "[Inferno]\nVolumeGroup=a/b\nVolumeGroup=x\nThinPoolWarn=0%\nThinPoolLimit=101%\nThinPool=-x\n");
+        definition_errors_done(&e);
+        assert_error(site_config_load(&none, &e), EINVAL);
+        assert_int_equal(e.n_lines, 5);
 }
 
 static void test_words(void **state) {

@@ -87,7 +87,10 @@ static void test_create(void **state) {
         assert_refused(volume_create(store, &(VolumeSpec) { .name = "data", .size = MIB(16) }, &error), EEXIST, "exists already");
         assert_refused(volume_create(store, &(VolumeSpec) { .name = "small", .size = MIB(8) }, &error), EINVAL, "16M");
         assert_refused(volume_create(store, &(VolumeSpec) { .name = "odd", .size = MIB(16) + 1 }, &error), EINVAL, "16M");
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "far", .size = MIB(16), .backend = "tape" }, &error), EINVAL, "there are file and lvm-thin");
+        assert_refused(volume_create(store, &(VolumeSpec) { .name = "lvm", .size = MIB(16), .backend = "lvm-thin" }, &error), EOPNOTSUPP, "LVM is this machine's");
         assert_error(store_volume_get(store, "small", &v), ENOENT);
+        assert_error(store_volume_get(store, "lvm", &v), ENOENT);
         assert_ok(volume_remove(store, "data", &error));
         assert_true(access(path, F_OK) < 0);
         assert_refused(volume_remove(store, "data", &error), ENOENT, "no volume 'data'");
