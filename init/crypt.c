@@ -212,6 +212,7 @@ static int decode_key(const char *body, size_t n, Key *ret) {
 
         json_set_alloc_funcs(malloc, wipe_and_free);
         r = json_parse(body, n, WIRE_HTTP_BODY_MAX, &j, error);
+        explicit_bzero(error, sizeof(error));   /* which quotes it */
         if (r < 0)
                 return r;
         value = json_object_get(json_object_get(json_object_get(j, "data"), "data"), "key");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Programs of the initramfs, which the host has brought along for volumes. While that is the root directory. */
+/* Programs that the host has brought along for volumes. While the initramfs is the root directory. */
 
 #include "base/macros.h"
 

@@ -226,8 +226,8 @@ static int unmount(const Volumes *v, OpenVolume *o, uint64_t deadline) {
         if (fchdir(o->mount_fd) >= 0)
                 (void) umount2(".", MNT_DETACH);
         o->mount_fd = safe_close(o->mount_fd);
-        if (r >= 0 && chdir("/") < 0)
-                r = negative_errno();
+        if (chdir("/") < 0)             /* or this process would have it open itself */
+                r = r < 0 ? r : negative_errno();
         return r;
 }
 
