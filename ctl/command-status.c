@@ -12,6 +12,7 @@
 #include "ctl/unit.h"
 #include "json/json.h"
 #include "layout/layout.h"
+#include "version/pin.h"
 #include "version/version.h"
 #include "volume/volume.h"
 
@@ -151,7 +152,7 @@ static void add_network(Status *s) {
 
 static void add_version(Status *s) {
         _cleanup_free_ StoreVersion *versions = NULL;
-        char current[ULID_STRING_SIZE];
+        char current[ULID_STRING_SIZE], pin[ULID_STRING_SIZE];
         size_t n;
         int r;
 
@@ -169,6 +170,7 @@ static void add_version(Status *s) {
                         set(o, "id", text(current));
                         set(o, "created", moment(versions[i].created_usec));
                         set(o, "image_digest", text(versions[i].image_digest));
+                        set(o, "pinned", s->definition && version_pin_get(s->vm, s->definition->files, pin) > 0 ? text(pin) : json_null());
                         set(o, "kept", number(n));
                 }
 }
@@ -364,6 +366,8 @@ static int print_text(const Status *s) {
 
                 line(&b, "Version:", "%s of %s", get_text(version, "id"), created ?: "");
                 line(&b, "Image digest:", "%s", get_text(version, "image_digest"));
+                if (!streq(get_text(version, "pinned"), "-"))
+                        line(&b, "Rolled back:", "starts with version %s, see infernoctl rollback", get_text(version, "pinned"));
         }
         if (e) {
                 _cleanup_free_ char *finished = format_time(get_number(e, "finished"));

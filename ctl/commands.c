@@ -19,6 +19,8 @@
         X(verify)               \
         X(logs)                 \
         X(logs_tail)            \
+        X(versions)             \
+        X(rollback)             \
         X(completion)           \
         X(version)
 

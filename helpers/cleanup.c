@@ -16,6 +16,7 @@
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/net.h"
+#include "version/pin.h"
 #include "version/upper.h"
 #include "version/version.h"
 #include "volume/key.h"
@@ -195,6 +196,7 @@ static void forget(Cleanup *c, const char *vm, bool with_layer) {
                 log_notice("The definition of VM '%s' is gone, its writable layer '%s' is kept: remove it with inferno-cleanup gone.", vm, upper);
                 remove_path(c, layout_vm_current(vm));
                 remove_path(c, layout_vm_programs(vm));
+                remove_path(c, layout_vm_pin(vm));
                 remove_path(c, TAKE_PTR(link));
         } else
                 remove_path(c, TAKE_PTR(dir));
@@ -332,7 +334,7 @@ int cleanup_gone(bool with_layers) {
 static void prune_versions(Cleanup *c, const char *vm, unsigned keep) {
         _cleanup_close_ int lock_fd = vm_try_lock(vm);
         _cleanup_free_ StoreVersion *versions = NULL;
-        char current[ULID_STRING_SIZE] = "";
+        char current[ULID_STRING_SIZE] = "", pin[ULID_STRING_SIZE] = "";
         size_t n;
         int r;
 
@@ -350,10 +352,11 @@ static void prune_versions(Cleanup *c, const char *vm, unsigned keep) {
                 return;
         }
         (void) version_get_current(vm, current);
+        (void) version_pin_get(vm, NULL, pin);
         for (size_t i = keep; i < n; i++) {
                 const char *ulid = versions[i].ulid;
 
-                if (streq(ulid, current) || !ulid_is_valid(ulid) || version_running(ulid, NULL) != 0)
+                if (streq(ulid, current) || streq(ulid, pin) || !ulid_is_valid(ulid) || version_running(ulid, NULL) != 0)
                         continue;
                 r = version_remove(c->store, ulid);
                 if (r < 0)

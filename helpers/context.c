@@ -6,6 +6,7 @@
 #include "helpers/context.h"
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
+#include "version/pin.h"
 
 void helper_context_done(HelperContext *c) {
         c->store = store_free(c->store);
@@ -57,6 +58,17 @@ int helper_open_store(HelperContext *c) {
         int r = store_open(&c->store, &error);
 
         return r < 0 ? exit_code_from_errno(helper_log_sentence(r, error)) : 0;
+}
+
+int helper_get_pin(const HelperContext *c, char ret_ulid[static ULID_STRING_SIZE]) {
+        const char *vm = c->definition->name;
+        int r;
+
+        r = version_pin_get(vm, c->definition->files, ret_ulid);
+        if (r == -ENOENT)
+                return 0;
+        return r < 0 ? log_error_errno(r, "Cannot find out which version VM '%s' was rolled back to: %m. 'infernoctl rollback %s --latest' makes it start with what "
+                                       "its definition says.", vm, vm) : r;
 }
 
 int helper_lock_vm(const char *vm) {

@@ -2,6 +2,7 @@
 #pragma once
 /* What the helpers work with: the site's configuration, a VM's definition, the range of addresses, the database. */
 
+#include "base/ulid.h"
 #include "definition/definition.h"
 #include "net/address.h"
 #include "store/store.h"
@@ -22,6 +23,10 @@ int helper_load_site(HelperContext *c);
 int helper_load_range(HelperContext *c);
 int helper_load_definition(HelperContext *c, const char *vm);
 int helper_open_store(HelperContext *c);
+
+/* 1: the VM was rolled back to that version, and its definition is still the one of then, so that image and initramfs need not be there. 0: not so. A negative
+ * errno, logged. The site's configuration and the definition must have been loaded. */
+int helper_get_pin(const HelperContext *c, char ret_ulid[static ULID_STRING_SIZE]);
 
 /* Takes the VM's lock, waiting. Returns a descriptor, or a negative errno whose message has been logged. */
 int helper_lock_vm(const char *vm);

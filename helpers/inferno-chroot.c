@@ -41,8 +41,9 @@ static void context_done(Context *c) {
 }
 #define _cleanup_context_ _cleanup_(context_done)
 
-/* 0, or an exit code. */
-static int load(Context *c, const char *vm) {
+/* 0, or an exit code. may_be_pinned: the image is not looked for where the VM was rolled back. */
+static int load(Context *c, const char *vm, bool may_be_pinned) {
+        char pin[ULID_STRING_SIZE];
         _cleanup_free_ char *error = NULL;
         VmmChoice vmm;
         int r;
@@ -54,6 +55,12 @@ static int load(Context *c, const char *vm) {
                 r = helper_open_store(&c->base);
         if (r != 0)
                 return r;
+        r = helper_get_pin(&c->base, pin);
+        if (r < 0)
+                return exit_code_from_errno(r);
+        c->in = (PrepareInputs) { .definition = c->base.definition, .site = &c->base.site };
+        if (r > 0 && may_be_pinned)
+                return 0;
         r = image_config_load(c->base.store, c->base.definition->image, &c->image, &error);
         if (r < 0)
                 return exit_code_from_errno(helper_log_sentence(r, error));
@@ -65,7 +72,8 @@ static int load(Context *c, const char *vm) {
                 log_error_errno(r, "Cannot find out which VMM can run VM '%s': %m", vm);
         if (r < 0)
                 return exit_code_from_errno(r);
-        c->in = (PrepareInputs) { c->base.definition, &c->base.site, &c->image, vmm };
+        c->in.image = &c->image;
+        c->in.vmm = vmm;
         return 0;
 }
 
@@ -75,7 +83,7 @@ static int run_prepare(const char *vm) {
         Preparation p;
         int r;
 
-        r = load(&c, vm);
+        r = load(&c, vm, true);
         if (r != 0)
                 return r;
         r = prepare_vm(c.base.store, &c.in, &p, &error);
@@ -83,7 +91,10 @@ static int run_prepare(const char *vm) {
                 (void) helper_log_sentence(r, error);
                 return r == -EOVERFLOW || r == -E2BIG ? EXIT_BAD_DEFINITION : r;
         }
-        if (p.built)
+        if (p.pinned)
+                log_notice("VM '%s' was rolled back to version %s, and starts with it, until its definition changes or 'infernoctl rollback %s --latest' ends "
+                           "that.", vm, p.ulid, vm);
+        else if (p.built)
                 log_info("VM '%s': built version %s.", vm, p.ulid);
         else
                 log_debug("VM '%s': version %s fits.", vm, p.ulid);
@@ -96,7 +107,7 @@ static int run_digest(const char *vm) {
         Preparation p;
         int r;
 
-        r = load(&c, vm);
+        r = load(&c, vm, false);
         if (r != 0)
                 return r;
         r = prepare_digest(c.base.store, &c.in, &p, &error);

@@ -94,6 +94,7 @@ static int get(HelperContext *c, const char *reference, PullPolicy policy) {
 
 static int run_ensure(const char *vm) {
         _cleanup_helper_context_ HelperContext c = {};
+        char pin[ULID_STRING_SIZE];
         int r;
 
         r = context_open(&c);
@@ -104,6 +105,9 @@ static int run_ensure(const char *vm) {
         r = loaded_units_check(c.definition, &c.site);
         if (r != 0)
                 return r;
+        r = helper_get_pin(&c, pin);
+        if (r != 0)
+                return r < 0 ? r : 0;
         r = get(&c, c.definition->image, c.definition->pull);
         return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
 }

@@ -122,13 +122,13 @@ static int describe_volumes(Store *s, const Definition *d, RunSpec *spec) {
         return 0;
 }
 
-/* 0, a negative errno or an exit code. */
-static int load_parts(const char *vm, GuestParts *ret) {
+/* 0, a negative errno or an exit code. *ret_pinned (may be NULL): the version that the VM was rolled back to has an initramfs, nothing else was loaded. */
+static int load_parts(const char *vm, GuestParts *ret, bool *ret_pinned) {
         _cleanup_helper_context_ HelperContext c = {};
         _cleanup_image_config_ ImageConfig image = {};
         _cleanup_(run_spec_freep) RunSpec *spec = NULL;
         _cleanup_free_ char *message = NULL;
-        char error[JSON_ERROR_MAX];
+        char error[JSON_ERROR_MAX], pin[ULID_STRING_SIZE];
         NetAddress address;
         int r;
 
@@ -137,8 +137,15 @@ static int load_parts(const char *vm, GuestParts *ret) {
                 r = helper_load_range(&c);
         if (r == 0)
                 r = helper_load_definition(&c, vm);
-        if (r == 0)
-                r = helper_open_store(&c);
+        if (r != 0)
+                return r;
+        if (ret_pinned) {
+                r = helper_get_pin(&c, pin);
+                *ret_pinned = r > 0;
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
+        r = helper_open_store(&c);
         if (r != 0)
                 return r;
         r = image_config_load(c.store, c.definition->image, &image, &message);
@@ -170,10 +177,11 @@ static int run_build(const char *vm) {
         _cleanup_(guest_parts_done) GuestParts parts = {};
         _cleanup_free_ char *path = NULL, *message = NULL;
         _cleanup_close_ int lock = -EBADF;
+        bool pinned;
         int r;
 
-        r = load_parts(vm, &parts);
-        if (r != 0)
+        r = load_parts(vm, &parts, &pinned);
+        if (r != 0 || pinned)
                 return r;
         lock = helper_lock_vm(vm);
         if (lock < 0)
@@ -189,7 +197,7 @@ static int run_print(const char *vm) {
         _cleanup_(guest_parts_done) GuestParts parts = {};
         int r;
 
-        r = load_parts(vm, &parts);
+        r = load_parts(vm, &parts, NULL);
         if (r != 0)
                 return r;
         return fputs(parts.run_json, stdout) < 0 || fflush(stdout) < 0 ? log_error_errno(errno, "Cannot write run.json: %m") : 0;

@@ -19,6 +19,7 @@
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/address.h"
+#include "version/pin.h"
 #include "version/upper.h"
 #include "version/version.h"
 #include "volume/volume.h"
@@ -33,6 +34,7 @@ enum { BOOT_ARGS_MAX = 1280 };
 /* All that a version is made of, but for its name. */
 typedef struct Plan {
         const PrepareInputs *in;
+        VmmChoice vmm;
         unsigned uid;
         unsigned subnet;
         NetAddress address;
@@ -79,7 +81,7 @@ static int format_kiln_config(const Plan *p, const char *ulid, char **ret, char 
         c->memory_mb = (unsigned) (d->memory / MIB(1));
         if (free_and_strdup(&c->jail_id, ulid) < 0 || free_and_strdup(&c->version, ulid) < 0 ||
             free_and_strdup(&c->name, d->name) < 0 || free_and_strdup(&c->image, d->image) < 0 ||
-            free_and_strdup(&c->vmm, p->in->vmm == VMM_EMBER ? "ember" : "firecracker") < 0 ||
+            free_and_strdup(&c->vmm, p->vmm == VMM_EMBER ? "ember" : "firecracker") < 0 ||
             free_and_strdup(&c->address, p->address.guest_string) < 0)
                 return -ENOMEM;
         c->volumes = calloc(d->n_volumes + 1, sizeof(KilnVolume));
@@ -170,7 +172,7 @@ static int ensure_tree(Plan *p, char **ret_error) {
         items[n++] = (BundleItem) { BUNDLE_KERNEL, p->in->definition->kernel, "/" JAIL_KERNEL };
         /* The jailer puts kiln itself there, at every start. */
         items[n++] = (BundleItem) { BUNDLE_LIBRARIES, LAYOUT_KILN, NULL };
-        if (p->in->vmm == VMM_FIRECRACKER)
+        if (p->vmm == VMM_FIRECRACKER)
                 items[n++] = (BundleItem) { BUNDLE_PROGRAM, p->in->site->firecracker, "/" JAIL_VMM };
         else {
                 items[n++] = (BundleItem) { BUNDLE_PROGRAM, LAYOUT_EMBER, "/" JAIL_VMM };
@@ -251,12 +253,14 @@ static int compute_digest(Plan *p, char **ret_error) {
         return 0;
 }
 
-static int make_plan(Store *store, const PrepareInputs *in, Plan *p, char **ret_error) {
+/* What is the VM's own, whatever its image: uid, address, devices. */
+static int make_identity(Store *store, const PrepareInputs *in, Plan *p, char **ret_error) {
         const char *vm = in->definition->name;
         NetRange range;
         int r;
 
         p->in = in;
+        p->vmm = in->vmm;
         r = store_vm_ensure(store, vm, in->site->uid_base, in->site->uid_count, &p->uid);
         if (r < 0)
                 return sentence(ret_error, r, "%s", store_error(store));
@@ -272,16 +276,18 @@ static int make_plan(Store *store, const PrepareInputs *in, Plan *p, char **ret_
                 return sentence(ret_error, r,
                                 "Network=%s in inferno.conf has no subnet number %u for VM '%s': run inferno-tap up %s first.",
                                 in->site->network, p->subnet, vm, vm);
-        r = find_initramfs(p, ret_error);
-        if (r < 0)
-                return r;
-        r = ensure_tree(p, ret_error);
-        if (r < 0)
-                return r;
-        r = format_vmm_config(p, &p->vmm_config, ret_error);
-        if (r < 0)
-                return r;
-        return compute_digest(p, ret_error);
+        return format_vmm_config(p, &p->vmm_config, ret_error);
+}
+
+static int make_plan(Store *store, const PrepareInputs *in, Plan *p, char **ret_error) {
+        int r;
+
+        r = make_identity(store, in, p, ret_error);
+        if (r >= 0)
+                r = find_initramfs(p, ret_error);
+        if (r >= 0)
+                r = ensure_tree(p, ret_error);
+        return r < 0 ? r : compute_digest(p, ret_error);
 }
 
 int prepare_digest(Store *store, const PrepareInputs *in, Preparation *ret, char **ret_error) {
@@ -356,6 +362,79 @@ static int reuse(Store *store, const Plan *p, Preparation *prep, char **ret_erro
         }
         r = store_version_remove(store, v.ulid);
         return r < 0 ? sentence(ret_error, r, "%s", store_error(store)) : 0;
+}
+
+static int read_jail_config(const char *ulid, json_t **ret_vmm, KilnConfig **ret_kiln, char *error) {
+        _cleanup_close_ int root_fd = version_open_root(ulid);
+        _cleanup_(kiln_config_freep) KilnConfig *kiln = NULL;
+        int r;
+
+        if (root_fd < 0)
+                return root_fd;
+        r = kiln_config_load(root_fd, JAIL_KILN_CONFIG, &kiln, error);
+        if (r >= 0)
+                r = json_parse_file(root_fd, JAIL_VMM_CONFIG, MIB(1), ret_vmm, error);
+        if (r >= 0)
+                *ret_kiln = TAKE_PTR(kiln);
+        return r;
+}
+
+static bool same_part(const json_t *a, const json_t *b, const char *key) {
+        return json_equal(json_object_get(a, key), json_object_get(b, key));
+}
+
+/* What the version expects of the host must be what the host has for the VM now. */
+static int check_fits(Plan *p, const char *ulid, char **ret_error) {
+        const Definition *d = p->in->definition;
+        _cleanup_(kiln_config_freep) KilnConfig *kiln = NULL;
+        _cleanup_json_ json_t *then = NULL, *now = NULL;
+        char error[JSON_ERROR_MAX] = "";
+        const char *what = NULL;
+        int r;
+
+        r = read_jail_config(ulid, &then, &kiln, error);
+        if (r >= 0)
+                r = json_parse(p->vmm_config, strlen(p->vmm_config), MIB(1), &now, error);
+        if (r < 0)
+                return sentence(ret_error, r, "The configuration of version '%s' of VM '%s' cannot be read: %s.", ulid, d->name, error[0] ? error : strerrordesc_np(-r));
+        if (kiln->uid != p->uid)
+                what = "user id";
+        else if (!same_part(then, now, "network-interfaces") || !streq(kiln->address, p->address.guest_string))
+                what = "address";
+        else if (!same_part(then, now, "drives"))
+                what = "set of volumes, or Root=";
+        if (what)
+                return sentence(ret_error, -EINVAL, "Version '%s', which VM '%s' was rolled back to, is of a time when it had another %s: put that back into the definition, "
+                                "or start with what that says, by 'infernoctl rollback %s --latest'.", ulid, d->name, what, d->name);
+        if (kiln->memory_mb > d->memory / MIB(1))
+                log_warning("Version '%s' of VM '%s' has %u MiB of memory, but its unit is limited by what the definition says now.", ulid, d->name, kiln->memory_mb);
+        p->vmm = streq(kiln->vmm, "firecracker") ? VMM_FIRECRACKER : VMM_EMBER;
+        return 0;
+}
+
+/* The version that the VM was rolled back to, or nothing: another one would not be what was asked for. */
+static int use_pinned(Store *store, const PrepareInputs *in, const char *ulid, Plan *p, Preparation *prep, char **ret_error) {
+        const char *vm = in->definition->name;
+        int r;
+
+        r = make_identity(store, in, p, ret_error);
+        if (r < 0)
+                return r;
+        r = version_is_intact(vm, ulid);
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot check version '%s' of VM '%s'", ulid, vm);
+        if (r == 0)
+                return sentence(ret_error, -EBADMSG, "Version '%s', which VM '%s' was rolled back to, is not what it was when it was built: take another one of 'infernoctl "
+                                "versions %s', or 'infernoctl rollback %s --latest'.", ulid, vm, vm, vm);
+        r = check_fits(p, ulid, ret_error);
+        if (r < 0)
+                return r;
+        r = version_clean(ulid, 0);
+        if (r < 0)
+                return sentence_errno(ret_error, r, "Cannot clean version '%s' of VM '%s'", ulid, vm);
+        memcpy(prep->ulid, ulid, sizeof(prep->ulid));
+        prep->pinned = true;
+        return 0;
 }
 
 static int next_ulid(Store *store, const char *vm, char ret[static ULID_STRING_SIZE], char **ret_error) {
@@ -438,13 +517,48 @@ static int write_env(const Plan *p, const char *ulid, char **ret_error) {
         int r;
 
         text = strf("INFERNO_ID=%s\nINFERNO_UID=%u\nINFERNO_GID=%u\nINFERNO_VMM=%s\n", ulid, p->uid, p->uid,
-                    p->in->vmm == VMM_EMBER ? "ember" : "firecracker");
+                    p->vmm == VMM_EMBER ? "ember" : "firecracker");
         if (!path || !text)
                 return -ENOMEM;
         r = mkdir_parent_of_at(AT_FDCWD, path, 0755);
         if (r >= 0)
                 r = write_file_atomic_at(AT_FDCWD, path, text, strlen(text), 0644, WRITE_FILE_LOCKED);
         return r < 0 ? sentence_errno(ret_error, r, "Cannot write '%s'", path) : 0;
+}
+
+/* 1: the VM was rolled back, and its definition is the one of then. 0: not so; a roll-back that another definition has ended is forgotten. */
+static int get_pin(const Definition *d, char ret_ulid[static ULID_STRING_SIZE], char **ret_error) {
+        int r;
+
+        r = version_pin_get(d->name, d->files, ret_ulid);
+        if (r > 0 || r == -ENOENT)
+                return r > 0;
+        if (r == 0) {
+                log_notice("The definition of VM '%s' has changed since it was rolled back to version %s: starting with what it says now.", d->name, ret_ulid);
+                r = version_pin_clear(d->name);
+        }
+        return r < 0 ? sentence_errno(ret_error, r, "Cannot find out which version VM '%s' was rolled back to", d->name) : 0;
+}
+
+/* The version itself, found or built. */
+static int get_version(Store *store, const PrepareInputs *in, Plan *p, Preparation *prep, char **ret_error) {
+        const char *vm = in->definition->name;
+        char pin[ULID_STRING_SIZE];
+        int r;
+
+        r = get_pin(in->definition, pin, ret_error);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return use_pinned(store, in, pin, p, prep, ret_error);
+        if (!in->image)
+                return sentence(ret_error, -EAGAIN, "VM '%s' was rolled back until a moment ago: start it again.", vm);
+        r = make_plan(store, in, p, ret_error);
+        if (r < 0)
+                return r;
+        memcpy(prep->digest, p->digest, sizeof(p->digest));
+        r = reuse(store, p, prep, ret_error);
+        return r == 0 ? build(store, p, prep, ret_error) : r;
 }
 
 int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **ret_error) {
@@ -464,19 +578,13 @@ int prepare_vm(Store *store, const PrepareInputs *in, Preparation *ret, char **r
         r = refuse_running(vm, ret_error);
         if (r < 0)
                 return r;
-        r = make_plan(store, in, &p, ret_error);
-        if (r < 0)
-                return r;
-        prep.uid = p.uid;
-        memcpy(prep.digest, p.digest, sizeof(p.digest));
         r = version_remove_beginnings(store, vm);
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot remove what a killed start has left of a version of VM '%s'", vm);
-        r = reuse(store, &p, &prep, ret_error);
-        if (r == 0)
-                r = build(store, &p, &prep, ret_error);
+        r = get_version(store, in, &p, &prep, ret_error);
         if (r < 0)
                 return r;
+        prep.uid = p.uid;
         r = make_current(vm, prep.ulid, ret_error);
         if (r < 0)
                 return r;

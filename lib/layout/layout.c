@@ -58,6 +58,10 @@ char *layout_vm_current(const char *vm) {
         return strf("%s" LAYOUT_VMS_DIR "/%s/current", layout_root(), vm);
 }
 
+char *layout_vm_pin(const char *vm) {
+        return strf("%s" LAYOUT_VMS_DIR "/%s/pin", layout_root(), vm);
+}
+
 char *layout_vm_upper(const char *vm) {
         return strf("%s" LAYOUT_VMS_DIR "/%s/upper.ext4", layout_root(), vm);
 }

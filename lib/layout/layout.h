@@ -42,6 +42,7 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 /* Of one VM. */
 char *layout_vm_dir(const char *vm);                    /* /var/lib/inferno/vms/<vm> */
 char *layout_vm_current(const char *vm);                /* …/current -> ../kiln/<ULID> */
+char *layout_vm_pin(const char *vm);                    /* …/pin, of a VM that was rolled back */
 char *layout_vm_upper(const char *vm);                  /* …/upper.ext4, of Root=persistent */
 char *layout_vm_initramfs(const char *vm);              /* …/initramfs -> ../../initramfs/<sha256>.cpio */
 char *layout_vm_programs(const char *vm);               /* …/programs -> ../../initramfs/programs-<sha256>.squashfs; not of every VM */

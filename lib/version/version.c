@@ -377,6 +377,48 @@ int version_is_intact(const char *vm, const char *ulid) {
         return 1;
 }
 
+/* Of a file or a tree. Only root has written to those of a version, so they are as deep as a path can be. */
+static int add_size(int dir_fd, const char *name, void *userdata) {
+        _cleanup_close_ int fd = -EBADF;
+        uint64_t *sum = userdata;
+        struct stat st;
+
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : negative_errno();
+        *sum += (uint64_t) st.st_blocks * 512;
+        if (!S_ISDIR(st.st_mode))
+                return 0;
+        fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? negative_errno() : dir_for_each(fd, add_size, sum);
+}
+
+int version_get_size(const char *ulid, uint64_t *ret) {
+        _cleanup_close_ int version_fd = open_directory(layout_version_dir(ulid)), root_fd = -EBADF;
+        _cleanup_free_ char *text = NULL;
+        char *lines, *line, *state = NULL;
+        const char *owner;
+        uint64_t sum = 0;
+        int r;
+
+        if (version_fd < 0)
+                return version_fd;
+        r = read_manifest(version_fd, &text, &owner, &lines);
+        if (r < 0)
+                return r;
+        root_fd = openat(version_fd, "root", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (root_fd < 0)
+                return negative_errno();
+        for (line = strtok_r(lines, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+                const char *name = name_of_line(line);
+
+                r = name ? add_size(root_fd, name, &sum) : 0;
+                if (r < 0)
+                        return r;
+        }
+        *ret = sum;
+        return 0;
+}
+
 int version_open_root(const char *ulid) {
         return open_directory(layout_version_root(ulid));
 }

@@ -9,7 +9,7 @@
  *      vms/<vm>/.new/              a version that is being built; holder of the VM's lock only
  *      vms/<vm>/.next              symlink to it while it has its name, but not yet its row
  *
- * All functions but version_running(), version_get_*() and version_enumerate() want the caller to hold vm_lock(). */
+ * All functions but version_running(), version_get_*(), version_is_intact() and version_enumerate() want the caller to hold vm_lock(). */
 
 #include <sys/types.h>
 
@@ -42,6 +42,9 @@ int version_remove_beginnings(Store *store, const char *vm);
 
 /* 1: the version is there and every entry that belongs to it is the one that was put there. 0: not so. */
 int version_is_intact(const char *vm, const char *ulid);
+
+/* Bytes on the disk of what belongs to the version; what it shares with other versions and with the store counts in each of them. */
+int version_get_size(const char *ulid, uint64_t *ret);
 
 /* The directory of a jail, O_RDONLY; -ENOENT. */
 int version_open_root(const char *ulid);

@@ -22,6 +22,7 @@
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "test.h"
+#include "version/pin.h"
 #include "version/upper.h"
 #include "version/version.h"
 #include "vmm/ember-files.h"
@@ -880,6 +881,88 @@ static int try_put_state(Fixture *f, char **ret_error) {
         return r;
 }
 
+/* Rolled back, a VM has that version again and again, whatever else there is meanwhile, and no other one; until its definition is another one. */
+static void test_pin(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *definition = layout_path("/etc/inferno/vms/" VM ".vm"), *dropin = layout_path("/etc/inferno/vms/" VM ".vm.d/a.conf"),
+                            *pin_path = layout_vm_pin(VM), *victim = NULL;
+        char *files[] = { definition, NULL, NULL }, pin[ULID_STRING_SIZE];
+        _cleanup_free_ StoreVersion *versions = NULL;
+        Preparation a, b, p;
+        uint64_t size;
+        size_t n;
+
+        f->definition.files = files;
+        assert_error(version_pin_get(VM, files, pin), ENOENT);
+        assert_ok(version_pin_clear(VM));
+        a = prepare(f);
+        put_text(LAYOUT_KERNEL, "\177ELF\2, another");
+        b = prepare(f);
+        assert_string_not_equal(a.ulid, b.ulid);
+        assert_ok(version_get_size(a.ulid, &size));
+        assert_true(size > 0 && size < MIB(1));
+
+        assert_ok(version_pin_set(VM, a.ulid, files));
+        assert_int_equal(version_pin_get(VM, files, pin), 1);
+        assert_string_equal(pin, a.ulid);
+        /* Without image, initramfs, kernel. */
+        f->in.image = NULL;
+        put_text(LAYOUT_KERNEL, "\177ELF\2, a third");
+        victim = layout_vm_initramfs(VM);
+        assert_int_equal(unlink(victim), 0);
+        for (unsigned i = 0; i < 2; i++) {
+                char current[ULID_STRING_SIZE];
+
+                p = prepare(f);
+                assert_true(p.pinned && !p.built);
+                assert_string_equal(p.ulid, a.ulid);
+                assert_ok(version_get_current(VM, current));
+                assert_string_equal(current, a.ulid);
+        }
+        /* Kept, also where none is. */
+        assert_ok(version_set_current(VM, b.ulid));
+        assert_ok(cleanup_prune(0));
+        assert_ok(store_version_list(f->store, VM, &versions, &n));
+        assert_int_equal(n, 2);
+
+        /* What the host has for the VM must be what the version expects. */
+        f->definition.root = ROOT_PERSISTENT;
+        assert_refused(f, EINVAL, "another set of volumes, or Root=");
+        f->definition.root = ROOT_EPHEMERAL;
+        f->site.network = (char *) "10.0.0.0/8";
+        assert_refused(f, EINVAL, "another address");
+        f->site.network = (char *) "172.16.0.0/12";
+
+        /* Another definition, by a drop-in. */
+        put_text("/etc/inferno/vms/" VM ".vm.d/a.conf", "[VM]\nMemory=256M\n");
+        files[1] = dropin;
+        assert_int_equal(version_pin_get(VM, files, pin), 0);
+        f->in.image = &f->image;
+        put_initramfs(VM, "1111");
+        p = prepare(f);
+        assert_false(p.pinned);
+        assert_string_not_equal(p.ulid, a.ulid);
+        assert_error(version_pin_get(VM, files, pin), ENOENT);
+        files[1] = NULL;
+        assert_false(prepare(f).pinned);
+
+        /* A version that was damaged is not used, and no other one in its place. */
+        assert_ok(version_pin_set(VM, a.ulid, files));
+        free(victim);
+        victim = in_jail(a.ulid, JAIL_KERNEL);
+        assert_int_equal(unlink(victim), 0);
+        assert_refused(f, EBADMSG, "is not what it was");
+        assert_ok(version_pin_clear(VM));
+        assert_false(prepare(f).pinned);
+
+        put_text(LAYOUT_VMS_DIR "/" VM "/pin", "nonsense\n");
+        assert_error(version_pin_get(VM, files, pin), EBADMSG);
+        assert_refused(f, EBADMSG, "rolled back");
+        assert_ok(version_pin_clear(VM));
+        assert_int_equal(access(pin_path, F_OK), -1);
+        f->definition.files = NULL;
+}
+
 static void put_state(Fixture *f) {
         _cleanup_free_ char *error = NULL;
 
@@ -968,7 +1051,7 @@ static void test_cost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_jail), TEST(test_programs), TEST(test_reuse), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
+                TEST(test_jail), TEST(test_programs), TEST(test_reuse), TEST(test_pin), TEST(test_leftovers), TEST(test_tampered), TEST(test_persistent), TEST(test_refused),
                 TEST(test_running), TEST(test_concurrent), TEST(test_killed), TEST(test_unrecorded), TEST(test_stopped), TEST(test_gone),
                 TEST(test_prune),
                 TEST(test_bind_paths), TEST(test_replaced), TEST(test_mount_options), TEST(test_no_space), TEST(test_cost),
