@@ -379,15 +379,24 @@ static int read_jail_config(const char *ulid, json_t **ret_vmm, KilnConfig **ret
         return r;
 }
 
-static bool same_part(const json_t *a, const json_t *b, const char *key) {
-        return json_equal(json_object_get(a, key), json_object_get(b, key));
+/* The disks that are not the version's own. NULL: no memory. */
+static json_t *host_drives(const json_t *config) {
+        json_t *drives = json_array(), *drive;
+        size_t i;
+
+        json_array_foreach(json_object_get(config, "drives"), i, drive)
+                if (!streq(json_string_value(json_object_get(drive, "drive_id")) ?: "", "programs") && json_array_append(drives, drive) < 0) {
+                        json_decref(drives);
+                        return NULL;
+                }
+        return drives;
 }
 
 /* What the version expects of the host must be what the host has for the VM now. */
 static int check_fits(Plan *p, const char *ulid, char **ret_error) {
         const Definition *d = p->in->definition;
         _cleanup_(kiln_config_freep) KilnConfig *kiln = NULL;
-        _cleanup_json_ json_t *then = NULL, *now = NULL;
+        _cleanup_json_ json_t *then = NULL, *now = NULL, *drives_then = NULL, *drives_now = NULL;
         char error[JSON_ERROR_MAX] = "";
         const char *what = NULL;
         int r;
@@ -397,11 +406,15 @@ static int check_fits(Plan *p, const char *ulid, char **ret_error) {
                 r = json_parse(p->vmm_config, strlen(p->vmm_config), MIB(1), &now, error);
         if (r < 0)
                 return sentence(ret_error, r, "The configuration of version '%s' of VM '%s' cannot be read: %s.", ulid, d->name, error[0] ? error : strerrordesc_np(-r));
+        drives_then = host_drives(then);
+        drives_now = host_drives(now);
+        if (!drives_then || !drives_now)
+                return -ENOMEM;
         if (kiln->uid != p->uid)
                 what = "user id";
-        else if (!same_part(then, now, "network-interfaces") || !streq(kiln->address, p->address.guest_string))
+        else if (!json_equal(json_object_get(then, "network-interfaces"), json_object_get(now, "network-interfaces")) || !streq(kiln->address, p->address.guest_string))
                 what = "address";
-        else if (!same_part(then, now, "drives"))
+        else if (!json_equal(drives_then, drives_now))
                 what = "set of volumes, or Root=";
         if (what)
                 return sentence(ret_error, -EINVAL, "Version '%s', which VM '%s' was rolled back to, is of a time when it had another %s: put that back into the definition, "
