@@ -38,6 +38,14 @@ int bus_open(sd_bus **ret, char **ret_error) {
         return 0;
 }
 
+int bus_get_systemd_version(sd_bus *bus, char **ret, char **ret_error) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        r = sd_bus_get_property_string(bus, MANAGER, "Version", &error, ret);
+        return r < 0 ? bus_failure(ret_error, r, &error, "Cannot ask systemd for its version") : 0;
+}
+
 void bus_unit_done(BusUnit *u) {
         char *const strings[] = { u->load_state, u->active_state, u->sub_state, u->file_state, u->result, u->status_text, u->slice, u->control_group,
                                   u->description, u->invocation_id };

@@ -10,6 +10,8 @@
 #define BUS_TIMEOUT_USEC (25 * USEC_PER_SEC)
 
 int bus_open(sd_bus **ret, char **ret_error);
+/* "252.30-1". */
+int bus_get_systemd_version(sd_bus *bus, char **ret, char **ret_error);
 
 /* inferno@VM.service as systemd has it now; one that is not loaded is "inactive". Strings are never NULL. */
 typedef struct BusUnit {

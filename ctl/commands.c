@@ -17,6 +17,10 @@
         X(set)                  \
         X(destroy)              \
         X(verify)               \
+        X(top)                  \
+        X(init)                 \
+        X(doctor)               \
+        X(env_print)            \
         X(logs)                 \
         X(logs_tail)            \
         X(versions)             \
