@@ -222,6 +222,14 @@ int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error) {
         return 0;
 }
 
+int bus_get_active_state(sd_bus *bus, const char *unit, char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        r = sd_bus_path_encode(SYSTEMD_PATH "/unit", unit, &path);
+        return r < 0 ? r : sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", NULL, ret);
+}
+
 bool bus_unit_is_active(const BusUnit *u) {
         return !streq(u->active_state, "inactive") && !streq(u->active_state, "failed");
 }

@@ -35,6 +35,8 @@ void bus_unit_done(BusUnit *u);
 #define _cleanup_bus_unit_ _cleanup_(bus_unit_done)
 
 int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error);
+/* The ActiveState of any unit, by its whole name. */
+int bus_get_active_state(sd_bus *bus, const char *unit, char **ret);
 /* Whether the guest's main process is, or is going to be, there: anything but inactive and failed. */
 bool bus_unit_is_active(const BusUnit *u);
 /* The exit code of the run that has ended last, as a shell has it: kiln's, which is the guest's own, 128 + n for a signal; EXIT_FAILED where it did not

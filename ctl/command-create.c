@@ -192,8 +192,8 @@ static int run(Ctl *c, char **args, size_t n_args) {
                 return r;
         lock_fd = safe_close(lock_fd);
         /* From here on it is a VM; what is missing now, a start does, too. */
-        r = helper_run("inferno-units", "place", "--", vm);
-        if (r < 0)
+        r = definition_file_changed(c, d);
+        if (r != 0)
                 return r;
         if (!c->quiet)
                 log_info("VM '%s' is defined: '%s'.", vm, d->path);

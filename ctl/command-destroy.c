@@ -122,21 +122,13 @@ static int remove_definition(const char *vm) {
 
 /* What systemd has of it: a failure that nobody will look at, the slice, which it keeps when the VM has stopped, and the files of inferno-units. */
 static int remove_units(Ctl *c, const char *vm, const BusUnit *unit) {
-        _cleanup_free_ char *path = layout_path(LAYOUT_RUNTIME_UNIT_DIR), *error = NULL, *ignored = NULL;
-        _cleanup_(bus_jobs_freep) BusJobs *jobs = NULL;
+        _cleanup_free_ char *path = layout_path(LAYOUT_RUNTIME_UNIT_DIR), *ignored = NULL;
         _cleanup_close_ int dir_fd = -EBADF;
-        int r = 0;
+        int r;
 
         (void) bus_reset_failed(c->bus, vm, &ignored);
-        if (startswith(unit->slice, "inferno-")) {
-                r = bus_jobs_new(c->bus, &jobs, &error);
-                if (r >= 0)
-                        r = bus_jobs_add_unit(jobs, "StopUnit", unit->slice, &error);
-                if (r >= 0)
-                        r = bus_jobs_wait(jobs, BUS_TIMEOUT_USEC);
-                if (r < 0)
-                        return ctl_log_sentence(r, error);
-        }
+        if (unit_drop_slice(c, vm, unit->slice) != 0)
+                return -EIO;
         dir_fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -EBADF;
         if (dir_fd < 0)
                 return 0;

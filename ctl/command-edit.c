@@ -34,7 +34,7 @@ static int run_editor(const char *path) {
 }
 
 /* Until it is right, or the user gives up. 0 with the new text, or an exit code. */
-static int edit(Ctl *c, const char *vm, const char *path, char **ret) {
+static int edit(Ctl *c, const char *vm, const char *path, char **ret, Definition **ret_definition) {
         for (;;) {
                 _cleanup_free_ char *text = NULL;
                 size_t n;
@@ -46,7 +46,7 @@ static int edit(Ctl *c, const char *vm, const char *path, char **ret) {
                 r = read_file_at(AT_FDCWD, path, TEXT_MAX, &text, &n);
                 if (r < 0)
                         return log_error_errno(r, "Cannot read '%s': %m", path);
-                r = definition_file_check(c, vm, text, NULL);
+                r = definition_file_check(c, vm, text, ret_definition);
                 if (r == 0) {
                         *ret = TAKE_PTR(text);
                         return 0;
@@ -78,6 +78,7 @@ static int publish(const char *vm, const char *old_path, const char *old, const 
 
 static int run(Ctl *c, char **args, size_t n_args) {
         _cleanup_free_ char *path = NULL, *old = NULL, *text = NULL, *copy = NULL;
+        _cleanup_(definition_freep) Definition *d = NULL;
         char dir[] = "/tmp/infernoctl-XXXXXX";
         int r;
 
@@ -91,7 +92,7 @@ static int run(Ctl *c, char **args, size_t n_args) {
         if (r < 0)
                 log_error_errno(r, "Cannot write '%s': %m", copy ?: dir);
         else
-                r = edit(c, args[0], copy, &text);
+                r = edit(c, args[0], copy, &text, &d);
         (void) remove_tree_at(AT_FDCWD, dir);
         if (r != 0)
                 return r;
@@ -101,7 +102,7 @@ static int run(Ctl *c, char **args, size_t n_args) {
                 return 0;
         }
         r = publish(args[0], path, old, text);
-        return r != 0 ? r : definition_file_changed(c, args[0]);
+        return r != 0 ? r : definition_file_changed(c, d);
 }
 
 const Command command_edit = {

@@ -46,6 +46,7 @@ static int apply(const char *word, char **text) {
 
 static int run(Ctl *c, char **args, size_t n_args) {
         _cleanup_free_ char *path = NULL, *text = NULL;
+        _cleanup_(definition_freep) Definition *d = NULL;
         _cleanup_close_ int lock_fd = -EBADF;
         const char *vm = args[0];
         int r;
@@ -60,13 +61,13 @@ static int run(Ctl *c, char **args, size_t n_args) {
         for (size_t i = 1; r == 0 && i < n_args; i++)
                 r = apply(args[i], &text);
         if (r == 0)
-                r = definition_file_check(c, vm, text, NULL);
+                r = definition_file_check(c, vm, text, &d);
         if (r == 0)
                 r = definition_file_write(vm, text, false);
         if (r != 0)
                 return r;
         lock_fd = safe_close(lock_fd);
-        return definition_file_changed(c, vm);
+        return definition_file_changed(c, d);
 }
 
 const Command command_set = {

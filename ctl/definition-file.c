@@ -10,7 +10,6 @@
 #include "base/sentence.h"
 #include "base/str.h"
 #include "ctl/definition-file.h"
-#include "ctl/program.h"
 #include "ctl/unit.h"
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
@@ -128,16 +127,16 @@ int definition_file_write(const char *vm, const char *text, bool fresh) {
         return r;
 }
 
-int definition_file_changed(Ctl *c, const char *vm) {
+int definition_file_changed(Ctl *c, const Definition *d) {
         _cleanup_bus_unit_ BusUnit u = {};
         int r;
 
-        r = unit_get(c, vm, &u);
+        r = unit_get(c, d->name, &u);
         if (r != 0)
                 return r;
         if (!bus_unit_is_active(&u))
-                return helper_run("inferno-units", "place", "--", vm) < 0 ? EXIT_FAILED : 0;
+                return unit_place(c, d, &u);
         if (!c->quiet)
-                log_info("VM '%s' runs: the change holds from its next start, 'infernoctl restart %s'.", vm, vm);
+                log_info("VM '%s' runs: the change holds from its next start, 'infernoctl restart %s'.", d->name, d->name);
         return 0;
 }

@@ -20,4 +20,4 @@ int definition_file_write(const char *vm, const char *text, bool fresh);
 char *definition_file_path(const char *vm);
 
 /* After a change: has systemd know of it where the VM does not run, says when it will count where it does. 0 or an exit code. */
-int definition_file_changed(Ctl *c, const char *vm);
+int definition_file_changed(Ctl *c, const Definition *d);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "ctl/program.h"
 #include "ctl/unit.h"
+#include "layout/layout.h"
 #include "unitfiles/unit-files.h"
 
 int unit_get(Ctl *c, const char *vm, BusUnit *ret) {
@@ -34,6 +35,43 @@ static const char *units_loaded(const BusUnit *u) {
         return UNIT_FILES_TEMPLATE;
 }
 
+int unit_drop_slice(Ctl *c, const char *vm, const char *slice) {
+        _cleanup_free_ char *like = layout_slice_name("any", vm), *state = NULL, *error = NULL;
+        _cleanup_(bus_jobs_freep) BusJobs *jobs = NULL;
+        int r;
+
+        if (!like)
+                return log_oom();
+        if (!startswith(slice, "inferno-") || !endswith(slice, strrchr(like, '-')) || bus_get_active_state(c->bus, slice, &state) < 0 ||
+            !streq(state, "active"))
+                return 0;
+        r = bus_jobs_new(c->bus, &jobs, &error);
+        if (r >= 0)
+                r = bus_jobs_add_unit(jobs, "StopUnit", slice, &error);
+        if (r >= 0)
+                r = bus_jobs_wait(jobs, BUS_TIMEOUT_USEC);
+        if (r < 0) {
+                (void) ctl_log_sentence(r, error);
+                return EXIT_FAILED;
+        }
+        return 0;
+}
+
+int unit_place(Ctl *c, const Definition *d, const BusUnit *u) {
+        _cleanup_free_ char *slice = layout_slice_name(d->tenant, d->name);
+        int r;
+
+        if (!slice)
+                return log_oom();
+        r = unit_drop_slice(c, d->name, u->slice);
+        if (r == 0)
+                r = unit_drop_slice(c, d->name, slice);
+        if (r != 0)
+                return r;
+        /* What it says by itself where systemd keeps a unit as it was is enough; the start says what that means. */
+        return helper_run("inferno-units", "place", "--", d->name) < 0 ? EXIT_FAILED : 0;
+}
+
 int unit_prepare_start(Ctl *c, const char *vm, Definition **ret) {
         _cleanup_(definition_freep) Definition *d = NULL;
         _cleanup_bus_unit_ BusUnit u = {};
@@ -50,9 +88,9 @@ int unit_prepare_start(Ctl *c, const char *vm, Definition **ret) {
                         log_error_errno(r, "Cannot compare the unit of VM '%s' with its definition: %m", vm);
                         return EXIT_FAILED;
                 }
-                /* What it says by itself where systemd keeps a unit as it was is enough; the start says what that means. */
-                if (r != UNITS_CURRENT && helper_run("inferno-units", "place", "--", vm) < 0)
-                        return EXIT_FAILED;
+                r = r != UNITS_CURRENT ? unit_place(c, d, &u) : 0;
+                if (r != 0)
+                        return r;
         }
         *ret = TAKE_PTR(d);
         return 0;

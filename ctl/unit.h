@@ -14,6 +14,11 @@ int unit_get(Ctl *c, const char *vm, BusUnit *ret);
  * makes of it. A VM that runs is left as it is. */
 int unit_prepare_start(Ctl *c, const char *vm, Definition **ret);
 
+/* Has systemd forget the slice of a VM that does not run, which it would keep as it was when it was read. Another slice than the VM's own is left alone. */
+int unit_drop_slice(Ctl *c, const char *vm, const char *slice);
+/* Puts the units of a VM that does not run in place, as its definition is now: inferno-units(8). u: what systemd has of it. */
+int unit_place(Ctl *c, const Definition *d, const BusUnit *u);
+
 /* Says why a job did not end well: from its result and from what the unit says. Returns the exit code: the guest's own where it ran. */
 int unit_report_failure(Ctl *c, const char *vm, const char *job_result, const char *verb);
 
