@@ -64,14 +64,9 @@ static int load(Context *c, const char *vm, bool may_be_pinned) {
         r = image_config_load(c->base.store, c->base.definition->image, &c->image, &error);
         if (r < 0)
                 return exit_code_from_errno(helper_log_sentence(r, error));
-        r = definition_resolve_vmm(c->base.definition, &c->base.site, &vmm);
-        if (r == -EOPNOTSUPP)
-                log_error("VM '%s' has VMM=firecracker, but Firecracker cannot run here: it needs '%s' and a working /dev/kvm. "
-                          "VMM=auto takes ember instead.", vm, c->base.site.firecracker);
-        else if (r < 0)
-                log_error_errno(r, "Cannot find out which VMM can run VM '%s': %m", vm);
+        r = definition_resolve_vmm(c->base.definition, &c->base.site, &vmm, &error);
         if (r < 0)
-                return exit_code_from_errno(r);
+                return exit_code_from_errno(helper_log_sentence(r, error));
         c->in.image = &c->image;
         c->in.vmm = vmm;
         return 0;

@@ -273,6 +273,8 @@ static int finish(Loader *l) {
         l->path = d->path;
         if (!d->image && l->n_problems == 0)
                 return loader_problem(l, 0, NULL, "Image= is missing in [VM].");
+        if (d->vmm == VMM_EMBER && d->n_volumes > VOLUME_USES_MAX_EMBER)
+                return loader_problem(l, 0, NULL, "With VMM=ember a VM can have 2 volumes at most, since its guest has 8 virtio devices at most.");
         if (strlen(slice) > UNIT_NAME_MAX)
                 return loader_problem(l, 0, NULL,
                                       "The names of VM and tenant make a slice name of more than 255 bytes; each \"-\" counts as four.");

@@ -126,8 +126,8 @@ int definition_load_text(const char *name, const char *path, const char *text, s
 int definition_enumerate(char ***ret, DefinitionErrors *errors);
 
 /* The effective VMM on this host: VMM_AUTO becomes VMM_FIRECRACKER where its binary is there and kvm_probe() says that KVM works,
- * else VMM_EMBER. VMM_FIRECRACKER where it cannot run: -EOPNOTSUPP. */
-int definition_resolve_vmm(const Definition *d, const SiteConfig *site, VmmChoice *ret);
+ * else VMM_EMBER. -EOPNOTSUPP, with a sentence: VMM_FIRECRACKER where it cannot run, or VMM_EMBER with more volumes than that has room for. */
+int definition_resolve_vmm(const Definition *d, const SiteConfig *site, VmmChoice *ret, char **ret_error);
 
 /* For programs: logs each line of errors; returns r. */
 int definition_errors_log(const DefinitionErrors *e, int r);

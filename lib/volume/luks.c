@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <libcryptsetup.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/sentence.h"
 #include "volume/luks.h"
 
@@ -82,6 +84,15 @@ static const struct crypt_pbkdf_type pbkdf = {
         .flags = CRYPT_PBKDF_NO_BENCHMARK,
 };
 
+/* libcryptsetup writes all of a header, and where there is no room fails with EIO in the middle. A device has it. */
+static int reserve(const char *path, char **ret_error) {
+        _cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+
+        if (fd >= 0 && (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, LUKS_HEADER_BYTES) >= 0 || errno == EOPNOTSUPP || errno == ENODEV))
+                return 0;
+        return sentence_errno(ret_error, negative_errno(), "Cannot write a LUKS2 header to '%s'", path);
+}
+
 int luks_format(const char *path, const void *key, size_t key_size, char ret_uuid[static LUKS_UUID_SIZE], char **ret_error) {
         struct crypt_params_luks2 params = { .pbkdf = &pbkdf, .sector_size = 4096 };
         _cleanup_crypt_ struct crypt_device *cd = NULL;
@@ -89,6 +100,8 @@ int luks_format(const char *path, const void *key, size_t key_size, char ret_uui
         int r;
 
         r = load(ret_error);
+        if (r >= 0)
+                r = reserve(path, ret_error);
         if (r < 0)
                 return r;
         r = lib.init(&cd, path);
@@ -143,6 +156,9 @@ int luks_add_key(const char *path, const void *old, size_t old_size, const void 
         r = find_slot(cd, old, old_size);
         if (r < 0 || find_slot(cd, new, new_size) >= 0)
                 return fail_key(r, path, ret_error);
+        r = reserve(path, ret_error);
+        if (r < 0)
+                return r;
         r = lib.set_pbkdf(cd, &pbkdf);
         if (r >= 0)
                 r = lib.add_by_passphrase(cd, CRYPT_ANY_SLOT, old, old_size, new, new_size);

@@ -378,7 +378,9 @@ int volume_restore(Store *s, const char *name, const char *snapshot, char **ret_
         /* The keys are those of now, not those of then; all that is wanted of what is there now is its header. */
         if (h.row.luks_uuid) {
                 header_fd = h.maker->backend->open(name, NULL, LUKS_HEADER_BYTES, O_RDONLY, ret_error);
-                if (header_fd < 0)
+                if (header_fd == -ENOENT)
+                        log_notice("The disk of volume '%s' is missing, so its keys are those that it had when the snapshot was made.", name);
+                else if (header_fd < 0)
                         return header_fd;
         }
         if (size < h.row.size && store_volume_set_size(s, name, size) < 0)

@@ -284,6 +284,8 @@ static void test_volumes_together(void **state) {
         assert_ok(write_file_atomic_at(root_fd, "etc/inferno/vms/web.vm", text, n - strlen("Volume=v11:/v11\n"), 0644, 0));
         assert_ok(load("web", &d, &e));
         assert_int_equal(d->n_volumes, 11);
+        ASSERT_PROBLEM("[VM]\nImage=a\nVMM=ember\nVolume=a:/a\nVolume=b:/b\nVolume=c:/c\n",
+                       ": With VMM=ember a VM can have 2 volumes at most, since its guest has 8 virtio devices at most.");
 }
 
 static void test_long_line(void **state) {
