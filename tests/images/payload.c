@@ -544,6 +544,80 @@ static int verb_vsock_flood(char **args) {
         return 42;
 }
 
+/* Asks the host for a volume's key, with `filler` bytes of headers before the request's end; prints how the answer begins. */
+static int steal(const char *what, const char *request, size_t filler) {
+        const struct sockaddr_vm a = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 10003 };
+        int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char answer[2048], header[] = "X-Filler: yyyyyyyyyyyyyyyyyyyy\r\n";
+        size_t n = 0;
+        ssize_t k;
+
+        if (fd < 0 || connect(fd, (const struct sockaddr *) &a, sizeof(a)) < 0)
+                return fail(what);
+        k = send(fd, request, strlen(request), MSG_NOSIGNAL);
+        for (size_t i = 0; i < filler && k >= 0; i += sizeof(header) - 1)
+                k = send(fd, header, sizeof(header) - 1, MSG_NOSIGNAL);
+        if (filler > 0 && k >= 0)
+                (void) !send(fd, "\r\n", 2, MSG_NOSIGNAL);
+        while (n < sizeof(answer) - 1 && (k = recv(fd, answer + n, sizeof(answer) - 1 - n, 0)) > 0)
+                n += (size_t) k;
+        close(fd);
+        answer[n] = 0;
+        if (strstr(answer, "\"key\""))
+                printf("%s: stolen\n", what);
+        else if (n == 0)
+                printf("%s: closed\n", what);
+        else
+                printf("%s: %.*s\n", what, (int) strcspn(answer, "\r\n"), answer);
+        fflush(stdout);
+        return EXIT_SUCCESS;
+}
+
+/* steal-keys DEVICE…: asks for their keys, in orderly and other ways; then connects 500 times without a word and waits until the host has
+ * closed all of them, asks once more, and waits for the stop signal. */
+static int verb_steal_keys(char **args) {
+        static const char *const others[][2] = {
+                { "no path",       "GET /v1/volume/key HTTP/1.1\r\nHost: h\r\n\r\n" },
+                { "two requests",  "GET /v1/volume/key?device=/dev/vdc HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\n\r\n" },
+                { "post",          "POST /v1/volume/key?device=/dev/vdc HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n" },
+                { "long body",     "GET /v1/volume/key?device=/dev/vdc HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999999\r\n\r\n" },
+                { "no http",       "\x16\x03\x01\x02 give me the key\r\n\r\n" },
+        };
+        char request[256];
+        sigset_t set;
+        int sig, r = EXIT_SUCCESS, fds[500];
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        for (char **device = args; *device && r == EXIT_SUCCESS; device++) {
+                snprintf(request, sizeof(request), "GET /v1/volume/key?device=%s HTTP/1.1\r\nHost: h\r\n\r\n", *device);
+                r = steal(*device, request, 0);
+        }
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]) && r == EXIT_SUCCESS; i++)
+                r = steal(others[i][0], others[i][1], 0);
+        if (r == EXIT_SUCCESS)
+                r = steal("1 MB", "GET /v1/volume/key?device=/dev/vdc HTTP/1.1\r\nHost: h\r\n", 1 << 20);
+        if (r != EXIT_SUCCESS)
+                return r;
+        for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+                fds[i] = flood_connect(10003);
+        for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+                if (fds[i] >= 0) {
+                        char c;
+
+                        (void) poll(&(struct pollfd) { .fd = fds[i], .events = POLLOUT }, 1, -1);
+                        fcntl(fds[i], F_SETFL, 0);
+                        (void) !recv(fds[i], &c, 1, 0);
+                        close(fds[i]);
+                }
+        printf("silence: closed\n");
+        r = steal("after all", "GET /v1/volume/key?device=/dev/vdc HTTP/1.1\r\nHost: h\r\n\r\n", 0);
+        if (r != EXIT_SUCCESS || sigwait(&set, &sig) != 0)
+                return EXIT_FAILURE;
+        return 42;
+}
+
 static const struct {
         const char *name;
         int (*run)(char **args);
@@ -575,6 +649,7 @@ static const struct {
         { "segv",          verb_segv          },
         { "sleep",         verb_sleep         },
         { "spin",          verb_spin          },
+        { "steal-keys",    verb_steal_keys    },
         { "stderr",        verb_stderr        },
         { "term-exit",     verb_term_exit     },
         { "touch",         verb_touch         },
