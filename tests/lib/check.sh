@@ -4,12 +4,13 @@
 
 CASE_SECONDS=600        # where a case has no line "# seconds: N"
 
-check_run() { # [--asan] [--only PATTERN]
-    local only='*' asan='' passed=0 failed=0 skipped=0 failures=() artefacts kernel case start=$SECONDS
+check_run() { # [--asan] [--only PATTERN] [--repeat N]
+    local only='*' asan='' repeat='' passed=0 failed=0 skipped=0 failures=() artefacts kernel case start=$SECONDS
     while [ $# -gt 0 ]; do
         case $1 in
             --asan) asan=--asan; shift ;;
             --only) only=${2:?}; shift 2 ;;
+            --repeat) repeat=${2:?}; shift 2 ;;
             *) die 2 "check: unknown argument '$1'" ;;
         esac
     done
@@ -90,7 +91,7 @@ check_host_case() { # NAME
 }
 
 check_vm_case() { # NAME
-    "$SOURCE/dev" run-case vm "$1" "$artefacts/$1"
+    "$SOURCE/dev" run-case vm "$1" "$artefacts/$1" "$repeat"
 }
 
 check_summary() {
@@ -106,11 +107,15 @@ check_summary() {
 }
 
 # One case, for check_case.
-case_run() { # host|vm NAME ARTEFACTS [--asan]
-    local folder=$SOURCE/tests/$1/$2 seconds
+case_run() { # host|vm NAME ARTEFACTS [--asan|REPEAT]
+    local folder=$SOURCE/tests/$1/$2 seconds script scripts=() i
     seconds=$(sed -n 's/^# seconds: //p' "$folder"/* | head -n 1)
     case $1 in
         host) host_run ${4-} --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" -- /usr/lib/inferno-tests/host/run-case "$2" ;;
-        vm) vm_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" --case "$2" "$folder"/boot-* ;;
+        vm)
+            for script in "$folder"/boot-*; do
+                for ((i = $(vm_times "$script" "${4-}"); i > 0; i--)); do scripts+=("$script"); done
+            done
+            vm_run --seconds "${seconds:-$CASE_SECONDS}" --artefacts "$3" --case "$2" "${scripts[@]}" ;;
     esac
 }

@@ -13,7 +13,7 @@ packages_of() { # SET
         images)
             echo busybox-static buildah gcc libc6-dev mmdebstrap musl-tools umoci ;;
         vm)
-            echo mmdebstrap qemu-system-x86 qemu-utils e2fsprogs util-linux procps ;;
+            echo mmdebstrap qemu-system-x86 qemu-utils nbdkit e2fsprogs util-linux procps ;;
         bench)
             echo jq bsdextrautils ;;
         host)
