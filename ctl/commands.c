@@ -25,6 +25,12 @@
         X(logs_tail)            \
         X(versions)             \
         X(rollback)             \
+        X(exec)                 \
+        X(shell)                \
+        X(signal)               \
+        X(console)              \
+        X(attach)               \
+        X(proxy)                \
         X(completion)           \
         X(version)
 

@@ -149,13 +149,14 @@ int guest_connect(const char *vm, unsigned port, uint64_t timeout_usec, char **r
         return TAKE_FD(fd);
 }
 
-static int exchange(int fd, const char *request, size_t n_request, HttpParser *parser, uint64_t deadline) {
+/* Reads no byte behind the answer where the connection is to go on as something else. */
+static int exchange(int fd, const char *request, size_t n_request, HttpParser *parser, bool goes_on, uint64_t deadline) {
         char data[4096];
         int r;
 
         r = send_all(fd, request, n_request, deadline);
         while (r >= 0 && r != HTTP_PARSER_DONE) {
-                ssize_t k = receive(fd, data, sizeof(data), deadline);
+                ssize_t k = receive(fd, data, goes_on ? 1 : sizeof(data), deadline);
                 size_t used;
 
                 if (k < 0)
@@ -167,14 +168,18 @@ static int exchange(int fd, const char *request, size_t n_request, HttpParser *p
         return r;
 }
 
-int guest_call(const char *vm, const char *method, const char *target, const char *body, uint64_t timeout_usec, json_t **ret, char **ret_error) {
+/* One request and its answer on a connection of its own, which is returned. Of an answer with a status that is not `wanted` (0: below 400)
+ * *ret_error has it and its "error". */
+static int ask(const char *vm, const char *method, const char *target, const char *body, unsigned wanted, uint64_t timeout_usec,
+                HttpParser **ret, char **ret_error) {
         _cleanup_(http_parser_freep) HttpParser *parser = NULL;
-        _cleanup_free_ char *request = NULL;
+        _cleanup_free_ char *request = NULL, *reason = NULL;
         _cleanup_json_ json_t *j = NULL;
         _cleanup_close_ int fd = -EBADF;
         uint64_t begin = now();
         char error[JSON_ERROR_MAX];
-        const char *answer;
+        const char *answer, *said;
+        unsigned status;
         size_t n;
         int r;
 
@@ -186,7 +191,7 @@ int guest_call(const char *vm, const char *method, const char *target, const cha
                 r = http_format_request(method, target, body, &request, &n);
         if (r < 0)
                 return r;
-        r = exchange(fd, request, n, parser, begin + timeout_usec);
+        r = exchange(fd, request, n, parser, wanted == 101, begin + timeout_usec);
         if (r == -ETIMEDOUT)
                 return sentence(ret_error, r, "The guest of VM '%s' does not answer: nothing within %llu s.", vm,
                                 (unsigned long long) (timeout_usec / USEC_PER_SEC));
@@ -194,16 +199,37 @@ int guest_call(const char *vm, const char *method, const char *target, const cha
                 return sentence(ret_error, r, "The guest of VM '%s' answers more than is allowed.", vm);
         if (r < 0)
                 return sentence(ret_error, r == -ENOMEM ? r : -EBADMSG, "The guest of VM '%s' does not answer as it should: %s.", vm, strerrordesc_np(-r));
-        answer = http_body(parser, &n);
-        r = json_parse(answer, n, WIRE_HTTP_BODY_MAX, &j, error);
-        if (http_status(parser) >= 400) {
-                const char *said = r >= 0 ? json_string_value(json_object_get(j, "error")) : NULL;
-                _cleanup_free_ char *reason = said ? text_escape(said) : NULL;
-
-                return sentence(ret_error, -EREMOTEIO, "The guest of VM '%s' refuses: %s (%u).", vm, reason ?: "it does not say why", http_status(parser));
+        status = http_status(parser);
+        if (wanted > 0 ? status == wanted : status < 400) {
+                *ret = TAKE_PTR(parser);
+                return TAKE_FD(fd);
         }
+        answer = http_body(parser, &n);
+        said = json_parse(answer, n, WIRE_HTTP_BODY_MAX, &j, error) >= 0 ? json_string_value(json_object_get(j, "error")) : NULL;
+        reason = said ? text_escape(said) : NULL;
+        return sentence(ret_error, -EREMOTEIO, "The guest of VM '%s' refuses: %s (%u).", vm, reason ?: "it does not say why", status);
+}
+
+int guest_call(const char *vm, const char *method, const char *target, const char *body, uint64_t timeout_usec, json_t **ret, char **ret_error) {
+        _cleanup_(http_parser_freep) HttpParser *parser = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        char error[JSON_ERROR_MAX];
+        const char *answer;
+        size_t n;
+        int r;
+
+        fd = ask(vm, method, target, body, 0, timeout_usec, &parser, ret_error);
+        if (fd < 0)
+                return fd;
+        answer = http_body(parser, &n);
+        r = json_parse(answer, n, WIRE_HTTP_BODY_MAX, ret, error);
         if (r < 0)
                 return sentence(ret_error, r == -ENOMEM ? r : -EBADMSG, "The guest of VM '%s' does not answer as it should: %s.", vm, error);
-        *ret = TAKE_PTR(j);
         return 0;
+}
+
+int guest_upgrade(const char *vm, const char *target, const char *body, uint64_t timeout_usec, char **ret_error) {
+        _cleanup_(http_parser_freep) HttpParser *parser = NULL;
+
+        return ask(vm, "POST", target, body, 101, timeout_usec, &parser, ret_error);
 }

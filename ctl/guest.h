@@ -17,3 +17,7 @@ int guest_connect(const char *vm, unsigned port, uint64_t timeout_usec, char **r
 /* One request of the guest's API, "GET", "/v1/status", NULL. *ret is its JSON document. -EBADMSG: the answer is none, -EMSGSIZE: too long; -EREMOTEIO: a status of 400
  * or above, *ret_error has it and its "error". */
 int guest_call(const char *vm, const char *method, const char *target, const char *body, uint64_t timeout_usec, json_t **ret, char **ret_error);
+
+/* A request that the guest answers by changing to another protocol ("101 Switching Protocols"). Returns the connection, non-blocking, from which no byte
+ * behind the answer was read; errors as of guest_call(). */
+int guest_upgrade(const char *vm, const char *target, const char *body, uint64_t timeout_usec, char **ret_error);
