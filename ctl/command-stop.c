@@ -64,7 +64,6 @@ static int signal_first(Ctl *c, const char *vm) {
 
 /* Waits for the jobs; when the time that the command line leaves is over, kiln goes on to kill the workload: SIGINT, kiln(8). */
 static int wait_for_end(Ctl *c, BusJobs *jobs, char **vms) {
-        _cleanup_free_ char *error = NULL;
         uint64_t patience = arg_kill ? 0 : arg_timeout;
         int r;
 
