@@ -23,6 +23,13 @@
         X(env_print)            \
         X(logs)                 \
         X(logs_tail)            \
+        X(images_ls)            \
+        X(images_pull)          \
+        X(images_inspect)       \
+        X(images_exposed)       \
+        X(images_process)       \
+        X(images_rm)            \
+        X(images_prune)         \
         X(versions)             \
         X(rollback)             \
         X(exec)                 \
