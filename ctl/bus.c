@@ -222,16 +222,62 @@ int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error) {
         return 0;
 }
 
-int bus_get_active_state(sd_bus *bus, const char *unit, char **ret) {
-        _cleanup_free_ char *path = NULL;
+int bus_get_active_state(sd_bus *bus, const char *unit, char **ret, char **ret_error) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_free_ char *path = NULL, *what = strf("Cannot ask systemd about '%s'", unit);
         int r;
 
+        if (!what)
+                return -ENOMEM;
         r = sd_bus_path_encode(SYSTEMD_PATH "/unit", unit, &path);
-        return r < 0 ? r : sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", NULL, ret);
+        if (r >= 0)
+                r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", &error, ret);
+        return r < 0 ? bus_failure(ret_error, r, &error, what) : 0;
+}
+
+static bool is_active(const char *state) {
+        return !streq(state, "inactive") && !streq(state, "failed");
+}
+
+int bus_vm_is_active(sd_bus *bus, const char *vm, char **ret_error) {
+        _cleanup_free_ char *unit = layout_unit_name(vm), *state = NULL;
+        int r;
+
+        r = unit ? bus_get_active_state(bus, unit, &state, ret_error) : -ENOMEM;
+        return r < 0 ? r : is_active(state);
+}
+
+int bus_get_usage(sd_bus *bus, const char *vm, BusUsage *ret, char **ret_error) {
+        static const struct {
+                const char *interface, *name;
+                size_t offset;
+        } wanted[] = {
+                { SYSTEMD ".Service", "MemoryCurrent", offsetof(BusUsage, memory) },
+                { SYSTEMD ".Service", "CPUUsageNSec", offsetof(BusUsage, cpu_nsec) },
+                { SYSTEMD ".Service", "TasksCurrent", offsetof(BusUsage, tasks) },
+                { SYSTEMD ".Unit", "ActiveEnterTimestamp", offsetof(BusUsage, active_enter_usec) },
+        };
+        _cleanup_free_ char *path = NULL, *what = strf("Cannot ask systemd about VM '%s'", vm);
+        BusUsage u = {};
+        int r;
+
+        if (!what)
+                return -ENOMEM;
+        r = unit_path(vm, &path);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(wanted); i++) {
+                _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+                r = sd_bus_get_property_trivial(bus, SYSTEMD, path, wanted[i].interface, wanted[i].name, &error, 't', (char *) &u + wanted[i].offset);
+                if (r < 0)
+                        return bus_failure(ret_error, r, &error, what);
+        }
+        if (r >= 0)
+                *ret = u;
+        return r;
 }
 
 bool bus_unit_is_active(const BusUnit *u) {
-        return !streq(u->active_state, "inactive") && !streq(u->active_state, "failed");
+        return is_active(u->active_state);
 }
 
 /* Where a step before it has failed, what systemd says of the main process is still that of the run before. */

@@ -35,8 +35,17 @@ void bus_unit_done(BusUnit *u);
 #define _cleanup_bus_unit_ _cleanup_(bus_unit_done)
 
 int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error);
-/* The ActiveState of any unit, by its whole name. */
-int bus_get_active_state(sd_bus *bus, const char *unit, char **ret);
+/* The ActiveState of any unit, by its whole name: a tenth of the time of all that bus_get_unit() asks for. */
+int bus_get_active_state(sd_bus *bus, const char *unit, char **ret, char **ret_error);
+/* 1: the unit of a VM is anything but inactive and failed. */
+int bus_vm_is_active(sd_bus *bus, const char *vm, char **ret_error);
+
+/* What a unit uses by its cgroup; UINT64_MAX: not known. */
+typedef struct BusUsage {
+        uint64_t memory, cpu_nsec, tasks;
+        uint64_t active_enter_usec;     /* wall clock */
+} BusUsage;
+int bus_get_usage(sd_bus *bus, const char *vm, BusUsage *ret, char **ret_error);
 /* Whether the guest's main process is, or is going to be, there: anything but inactive and failed. */
 bool bus_unit_is_active(const BusUnit *u);
 /* The exit code of the run that has ended last, as a shell has it: kiln's, which is the guest's own, 128 + n for a signal; EXIT_FAILED where it did not

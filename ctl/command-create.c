@@ -119,7 +119,6 @@ static int make_text(char **command, size_t n_command, char **ret) {
 static int check_free(Ctl *c, const char *vm) {
         _cleanup_definition_errors_ DefinitionErrors errors = {};
         _cleanup_(definition_freep) Definition *d = NULL;
-        _cleanup_bus_unit_ BusUnit unit = {};
         _cleanup_free_ char *error = NULL;
         int r;
 
@@ -135,12 +134,12 @@ static int check_free(Ctl *c, const char *vm) {
         r = ctl_need_bus(c);
         if (r != 0)
                 return r;
-        r = bus_get_unit(c->bus, vm, &unit, &error);
+        r = bus_vm_is_active(c->bus, vm, &error);
         if (r < 0) {
                 (void) ctl_log_sentence(r, error);
                 return EXIT_FAILED;
         }
-        if (bus_unit_is_active(&unit)) {
+        if (r > 0) {
                 log_error("A VM '%s' still runs, though its definition is gone: stop it first.", vm);
                 return EXIT_FAILED;
         }

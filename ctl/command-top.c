@@ -88,17 +88,18 @@ static int look(sd_bus *bus, const Samples *before, Samples *ret, char **ret_err
         s.items = calloc(MAX(n, (size_t) 1), sizeof(Sample));
         r = s.items ? 0 : -ENOMEM;
         for (size_t i = 0; r >= 0 && i < n; i++) {
-                _cleanup_bus_unit_ BusUnit u = {};
+                BusUsage u;
                 Sample *x = s.items + s.n;
 
                 if (streq(units[i].active_state, "inactive") || streq(units[i].active_state, "failed"))
                         continue;
-                r = bus_get_unit(bus, units[i].vm, &u, ret_error);
+                r = bus_get_usage(bus, units[i].vm, &u, ret_error);
                 if (r < 0)
                         break;
-                *x = (Sample) { .vm = TAKE_PTR(units[i].vm), .state = TAKE_PTR(u.active_state), .cpu_nsec = u.cpu_usage_nsec, .memory = u.memory_current,
-                                .tasks = u.tasks_current, .up_usec = u.active_enter_usec > 0 && wall > u.active_enter_usec ? wall - u.active_enter_usec
-                                                                                                                             : UINT64_MAX };
+                *x = (Sample) { .vm = TAKE_PTR(units[i].vm), .state = TAKE_PTR(units[i].active_state), .cpu_nsec = u.cpu_nsec, .memory = u.memory,
+                                .tasks = u.tasks, .up_usec = UINT64_MAX };
+                if (u.active_enter_usec > 0 && wall > u.active_enter_usec)
+                        x->up_usec = wall - u.active_enter_usec;
                 s.n++;
         }
         bus_unit_summaries_free(units, n);

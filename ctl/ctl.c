@@ -112,9 +112,7 @@ static bool has_definition(Ctl *c, const char *vm) {
 }
 
 static int check_unit(Ctl *c, const char *vm, bool want_active) {
-        _cleanup_bus_unit_ BusUnit unit = {};
         _cleanup_free_ char *error = NULL;
-        bool defined;
         int r;
 
         r = ctl_need_site(c);
@@ -122,13 +120,10 @@ static int check_unit(Ctl *c, const char *vm, bool want_active) {
                 r = ctl_need_bus(c);
         if (r != 0)
                 return r;
-        r = bus_get_unit(c->bus, vm, &unit, &error);
-        if (r < 0)
-                return fail(r, error);
-        if (bus_unit_is_active(&unit))
-                return 0;
-        defined = has_definition(c, vm);
-        if (!defined) {
+        r = bus_vm_is_active(c->bus, vm, &error);
+        if (r != 0)
+                return r < 0 ? fail(r, error) : 0;
+        if (!has_definition(c, vm)) {
                 log_error("There is no VM '%s': no definition '%s.vm' is in /etc/inferno/vms or the other folders, see inferno.vm(5).", vm, vm);
                 return CTL_NO_SUCH_VM;
         }

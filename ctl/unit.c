@@ -42,7 +42,7 @@ int unit_drop_slice(Ctl *c, const char *vm, const char *slice) {
 
         if (!like)
                 return log_oom();
-        if (!startswith(slice, "inferno-") || !endswith(slice, strrchr(like, '-')) || bus_get_active_state(c->bus, slice, &state) < 0 ||
+        if (!startswith(slice, "inferno-") || !endswith(slice, strrchr(like, '-')) || bus_get_active_state(c->bus, slice, &state, NULL) < 0 ||
             !streq(state, "active"))
                 return 0;
         r = bus_jobs_new(c->bus, &jobs, &error);
