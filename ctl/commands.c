@@ -32,6 +32,14 @@
         X(images_prune)         \
         X(versions)             \
         X(rollback)             \
+        X(volume_create)        \
+        X(volume_ls)            \
+        X(volume_inspect)       \
+        X(volume_resize)        \
+        X(volume_snapshot)      \
+        X(volume_restore)       \
+        X(volume_rm)            \
+        X(volume_key)             \
         X(exec)                 \
         X(shell)                \
         X(signal)               \

@@ -13,6 +13,7 @@
 #include "helpers/program.h"
 #include "layout/layout.h"
 #include "version/version.h"
+#include "volume/info.h"
 #include "volume/volume.h"
 
 static const char usage[] =
@@ -57,15 +58,8 @@ static int set_size(const char *value) {
 }
 
 static int set_label(const char *value) {
-        size_t n = strlen(value);
-
-        if (n > 255)
-                return -EINVAL;
-        for (size_t i = 0; i < n; i++)
-                if ((unsigned char) value[i] < ' ' || value[i] == 0x7f)
-                        return -EINVAL;
         label = value;
-        return 0;
+        return volume_label_is_valid(value) ? 0 : -EINVAL;
 }
 
 static int set_backend(const char *value) {
@@ -93,9 +87,21 @@ static int set_output(const char *value) {
         return *value ? 0 : -EINVAL;
 }
 
-static int wrong_name(const char *name) {
-        log_error("Not a valid name of a volume: '%s'. Wanted are a letter or digit, then letters, digits, \"_\", \".\", \"-\", 63 at most.", name);
-        return EXIT_USAGE;
+/* "NAME", or "NAME@SNAPSHOT" where that may be. 0 or an exit code. */
+static int parse_name(const char *argument, char **ret_name, char **ret_snapshot) {
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = volume_parse_name(argument, ret_name, ret_snapshot, &error);
+        if (r < 0)
+                (void) helper_log_sentence(r, error);
+        return r == -EINVAL ? EXIT_USAGE : r;
+}
+
+static int check_name(const char *name) {
+        _cleanup_free_ char *copy = NULL;
+
+        return parse_name(name, &copy, NULL);
 }
 
 static int want_size(const char *verb) {
@@ -110,8 +116,9 @@ static int run_create(const char *name) {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        if (!vm_name_is_valid(name))
-                return wrong_name(name);
+        r = check_name(name);
+        if (r != 0)
+                return r;
         r = want_size("create");
         if (r == 0 && key_file && !encrypted) {
                 log_error("--key-file= is for a volume that is --encrypted.");
@@ -130,8 +137,9 @@ static int run_resize(const char *name) {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        if (!vm_name_is_valid(name))
-                return wrong_name(name);
+        r = check_name(name);
+        if (r != 0)
+                return r;
         r = want_size("resize");
         if (r == 0)
                 r = helper_open_store(&c);
@@ -146,8 +154,9 @@ static int change_key(const char *name, bool replace) {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        if (!vm_name_is_valid(name))
-                return wrong_name(name);
+        r = check_name(name);
+        if (r != 0)
+                return r;
         r = helper_open_store(&c);
         if (r != 0)
                 return r;
@@ -172,8 +181,9 @@ static int run_backup_header(const char *name) {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        if (!vm_name_is_valid(name))
-                return wrong_name(name);
+        r = check_name(name);
+        if (r != 0)
+                return r;
         if (!output) {
                 log_error("Where to? backup-header needs --output=, the name of a new file.");
                 return EXIT_USAGE;
@@ -185,32 +195,13 @@ static int run_backup_header(const char *name) {
         return r < 0 ? helper_log_sentence(r, error) : 0;
 }
 
-/* "NAME@SNAPSHOT" into its two halves; *ret_snapshot NULL where there is no "@". */
-static int split(const char *argument, char **ret_name, const char **ret_snapshot) {
-        const char *at = strchr(argument, '@');
-        char *name = at ? strndup(argument, (size_t) (at - argument)) : strdup(argument);
-
-        if (!name)
-                return log_oom();
-        *ret_name = name;
-        *ret_snapshot = at ? at + 1 : NULL;
-        if (!vm_name_is_valid(name))
-                return wrong_name(name);
-        if (at && !vm_name_is_valid(at + 1)) {
-                log_error("Not a valid name of a snapshot: '%s'. It is like that of a volume.", at + 1);
-                return EXIT_USAGE;
-        }
-        return 0;
-}
-
 /* A call for a volume's snapshot, which must be given. */
 static int with_snapshot(const char *argument, int (*f)(Store *s, const char *name, const char *snapshot, char **ret_error)) {
         _cleanup_helper_context_ HelperContext c = {};
-        _cleanup_free_ char *name = NULL, *error = NULL;
-        const char *snapshot = NULL;
+        _cleanup_free_ char *name = NULL, *snapshot = NULL, *error = NULL;
         int r;
 
-        r = split(argument, &name, &snapshot);
+        r = parse_name(argument, &name, &snapshot);
         if (r != 0)
                 return r;
         if (!snapshot) {
@@ -239,37 +230,14 @@ static int run_rm(const char *argument) {
 
         if (strchr(argument, '@'))
                 return with_snapshot(argument, volume_remove_snapshot);
-        if (!vm_name_is_valid(argument))
-                return wrong_name(argument);
+        r = check_name(argument);
+        if (r != 0)
+                return r;
         r = helper_open_store(&c);
         if (r != 0)
                 return r;
         r = volume_remove(c.store, argument, &error);
         return r < 0 ? helper_log_sentence(r, error) : 0;
-}
-
-/* The names of the VMs that have it, " (ro)" behind those that read it. */
-static int format_holders(Store *s, const char *name, char **ret) {
-        _cleanup_strbuf_ StrBuf b = {};
-        StoreAttachment *a;
-        size_t n;
-        int r;
-
-        r = store_volume_attachments(s, name, NULL, &a, &n);
-        if (r < 0)
-                return helper_log_sentence(r, store_error(s));
-        for (size_t i = 0; i < n; i++)
-                strbuf_addf(&b, "%s%s%s", i > 0 ? ", " : "", a[i].vm, a[i].read_only ? " (ro)" : "");
-        store_attachments_free(a, n);
-        r = strbuf_finish(&b, ret, NULL);
-        return r < 0 ? log_oom() : 0;
-}
-
-static const char *state_of(const StoreVolume *v, int usage_error, const char *holders) {
-        return !v->ready          ? "incomplete" :
-               usage_error < 0    ? "missing" :
-               holders[0]         ? "attached" :
-                                    "detached";
 }
 
 static int run_ls(const char *argument) {
@@ -285,63 +253,53 @@ static int run_ls(const char *argument) {
                 return helper_log_sentence(r, store_error(c.store));
         printf("%-24s %9s %9s %-12s %-16s %s\n", "VOLUME", "SIZE/MiB", "USED/MiB", "STATE", "VM", "LABEL");
         STRV_FOREACH(name, names) {
-                _cleanup_store_volume_ StoreVolume v = {};
-                _cleanup_free_ char *holders = NULL;
-                uint64_t used = 0;
-                int k;
+                _cleanup_free_ char *holders = NULL, *error = NULL;
+                _cleanup_volume_info_ VolumeInfo i = {};
 
-                r = store_volume_get(c.store, *name, &v);
+                r = volume_info_get(c.store, *name, &i, &error);
                 if (r == -ENOENT)
                         continue;       /* removed meanwhile */
                 if (r < 0)
-                        return helper_log_sentence(r, store_error(c.store));
-                r = format_holders(c.store, *name, &holders);
-                if (r < 0)
-                        return r;
-                k = volume_get_usage(&v, &used);
-                printf("%-24s %9llu %9llu %-12s %-16s %s\n", *name, (unsigned long long) (v.size / MIB(1)),
-                       (unsigned long long) ((used + MIB(1) - 1) / MIB(1)), state_of(&v, k, holders), holders[0] ? holders : "-", v.label);
+                        return helper_log_sentence(r, error);
+                holders = volume_info_format_holders(&i);
+                if (!holders)
+                        return log_oom();
+                printf("%-24s %9llu %9llu %-12s %-16s %s\n", *name, (unsigned long long) (i.row.size / MIB(1)),
+                       (unsigned long long) ((i.used + MIB(1) - 1) / MIB(1)), i.state, holders[0] ? holders : "-", i.row.label);
         }
         return 0;
 }
 
 static int run_inspect(const char *name) {
-        _cleanup_helper_context_ HelperContext c = {};
-        _cleanup_store_volume_ StoreVolume v = {};
-        _cleanup_strv_ char **snapshots = NULL;
         _cleanup_free_ char *holders = NULL, *path = NULL, *error = NULL;
+        _cleanup_helper_context_ HelperContext c = {};
+        _cleanup_volume_info_ VolumeInfo i = {};
         char created[32] = "-";
-        uint64_t used = 0;
         struct tm tm;
         time_t t;
-        int r, k;
+        int r;
 
-        if (!vm_name_is_valid(name))
-                return wrong_name(name);
-        r = helper_open_store(&c);
+        r = check_name(name);
+        if (r == 0)
+                r = helper_open_store(&c);
         if (r != 0)
                 return r;
-        r = store_volume_get(c.store, name, &v);
+        r = volume_info_get(c.store, name, &i, &error);
         if (r >= 0)
-                r = store_snapshot_list(c.store, name, &snapshots);
-        if (r < 0)
-                return helper_log_sentence(r, store_error(c.store));
-        r = format_holders(c.store, name, &holders);
-        if (r < 0)
-                return r;
-        k = volume_get_usage(&v, &used);
-        r = volume_get_path(&v, &path, &error);
+                r = volume_get_path(&i.row, &path, &error);
         if (r < 0)
                 return helper_log_sentence(r, error);
-        t = (time_t) (v.created_usec / USEC_PER_SEC);
+        holders = volume_info_format_holders(&i);
+        if (!holders)
+                return log_oom();
+        t = (time_t) (i.row.created_usec / USEC_PER_SEC);
         if (localtime_r(&t, &tm))
                 (void) strftime(created, sizeof(created), "%Y-%m-%d %H:%M:%S", &tm);
-        printf("Name=%s\nState=%s\nBackend=%s\nFile=%s\nSize=%llu\nUsed=%llu\nVMs=%s\nLabel=%s\nCreated=%s\n", name,
-               state_of(&v, k, holders), v.backend, path, (unsigned long long) v.size, (unsigned long long) used, holders,
-               v.label, created);
-        if (v.luks_uuid)
-                printf("Encrypted=yes\nUUID=%s\nCipher=%s\nKeySize=%u\n", v.luks_uuid, v.luks_cipher, v.luks_key_bytes * 8);
-        STRV_FOREACH(snapshot, snapshots)
+        printf("Name=%s\nState=%s\nBackend=%s\nFile=%s\nSize=%llu\nUsed=%llu\nVMs=%s\nLabel=%s\nCreated=%s\n", name, i.state, i.row.backend, path,
+               (unsigned long long) i.row.size, (unsigned long long) i.used, holders, i.row.label, created);
+        if (i.row.luks_uuid)
+                printf("Encrypted=yes\nUUID=%s\nCipher=%s\nKeySize=%u\n", i.row.luks_uuid, i.row.luks_cipher, i.row.luks_key_bytes * 8);
+        STRV_FOREACH(snapshot, i.snapshots)
                 printf("Snapshot=%s\n", *snapshot);
         return 0;
 }
