@@ -115,14 +115,18 @@ static void add_resources(Status *s) {
 /* Asked now, not remembered. */
 static void add_guest(Status *s) {
         _cleanup_free_ char *error = NULL;
-        json_t *guest;
+        json_t *guest, *metrics;
         int r;
 
         r = guest_call(s->vm, "GET", "/v1/status", NULL, GUEST_TIMEOUT_USEC, &guest, &error);
+        if (r >= 0) {
+                set(s->doc, "guest", guest);
+                r = guest_call(s->vm, "GET", "/v1/metrics", NULL, GUEST_TIMEOUT_USEC, &metrics, &error);
+                if (r >= 0)
+                        set(guest, "metrics", metrics);
+        }
         if (r < 0)
                 note(s, ctl_log_sentence(r, error));
-        else
-                set(s->doc, "guest", guest);
 }
 
 static void add_network(Status *s) {
@@ -307,6 +311,24 @@ static void print_guest(StrBuf *b, const json_t *guest, bool active) {
              (unsigned long long) get_number(guest, "pid"), uptime ?: "", (unsigned long long) get_number(guest, "oom_kills"));
 }
 
+/* What it says of itself; the cgroup of its VMM says what that costs here. */
+static void print_metrics(StrBuf *b, const json_t *o) {
+        const json_t *memory = json_object_get(o, "memory"), *root = json_object_get(json_object_get(o, "disk"), "root");
+        _cleanup_free_ char *used = NULL, *limit = NULL, *size = NULL, *left = NULL;
+
+        if (has(memory, "current")) {
+                used = format_bytes(get_number(memory, "current"));
+                limit = has(memory, "limit") ? format_bytes(get_number(memory, "limit")) : NULL;
+                line(b, "In the guest:", "the workload's memory is %s%s%s, tasks are %llu", used ?: "", limit ? " of " : "", limit ?: "",
+                     (unsigned long long) get_number(o, "tasks"));
+        }
+        if (has(root, "size")) {
+                size = format_bytes(get_number(root, "size"));
+                left = format_bytes(get_number(root, "free"));
+                line(b, "", "%s of %s are free on /", left ?: "", size ?: "");
+        }
+}
+
 static void print_resources(StrBuf *b, const json_t *o) {
         if (has(o, "memory")) {
                 _cleanup_free_ char *bytes = format_bytes(get_number(o, "memory"));
@@ -355,6 +377,7 @@ static int print_text(const Status *s) {
         if (get_number(u, "restarts") > 0)
                 line(&b, "Restarts:", "%llu", (unsigned long long) get_number(u, "restarts"));
         print_guest(&b, json_object_get(s->doc, "guest"), active);
+        print_metrics(&b, json_object_get(json_object_get(s->doc, "guest"), "metrics"));
         if (n)
                 line(&b, "Address:", "%s (%s%s)", get_text(n, "address"), get_text(n, "interface"),
                      json_is_true(json_object_get(n, "interface_is_there")) ? "" : ", not there now");

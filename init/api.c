@@ -104,6 +104,7 @@ unsigned api_handle(const ApiBackend *backend, const char *method, const char *t
                 { "GET", "/v1/status" },
                 { "POST", "/v1/signal" },
                 { "POST", "/v1/exec" },
+                { "GET", "/v1/metrics" },
         };
         size_t route = 0;
 
@@ -126,8 +127,11 @@ unsigned api_handle(const ApiBackend *backend, const char *method, const char *t
                 return *ret_body ? 200 : 500;
         case 2:
                 return handle_signal(backend, body, n_body, ret_body);
-        default:
+        case 3:
                 return handle_exec(backend, body, n_body, fd, ret_body);
+        default:
+                *ret_body = backend->metrics(backend->userdata);
+                return *ret_body ? 200 : 500;
         }
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* The API that the host calls over vsock (base/wire.h): GET /v1/ping, GET /v1/status, POST /v1/signal, POST /v1/exec. */
+/* The API that the host calls over vsock (base/wire.h): GET /v1/ping, GET /v1/status, POST /v1/signal, POST /v1/exec, GET
+ * /v1/metrics. */
 
 #include "base/http.h"
 #include "init/exec.h"
@@ -18,6 +19,8 @@ enum {
 typedef struct ApiBackend {
         /* The JSON object of /v1/status; NULL: no memory. */
         char *(*status)(void *userdata);
+        /* Likewise of /v1/metrics. */
+        char *(*metrics)(void *userdata);
         /* -ESRCH where the workload does not run. */
         int (*signal)(void *userdata, int signo);
         /* As exec_server_add(). -ESRCH likewise. */

@@ -16,6 +16,7 @@
 #include "init/console.h"
 #include "init/etc.h"
 #include "init/init.h"
+#include "init/metrics.h"
 #include "init/mounts.h"
 #include "init/netlink.h"
 #include "init/status.h"
@@ -52,6 +53,7 @@ typedef struct Init {
         Stream out, err;
         ApiBackend backend;
         ApiServer *api;
+        Metrics metrics;
         int pts_fd;
         ExecServer *exec;
 
@@ -85,6 +87,12 @@ static char *backend_status(void *userdata) {
                 (unsigned long long) cgroup_oom_kills(&i->cgroup), (int) i->workload_pid,
                 (unsigned long long) (i->workload_pid > 0 ? now_usec() - i->started_usec : 0), state_name(i),
                 (unsigned long long) i->err.n_bytes, (unsigned long long) i->out.n_bytes, (unsigned long long) now_usec());
+}
+
+static char *backend_metrics(void *userdata) {
+        Init *i = userdata;
+
+        return metrics_format(&i->metrics, &i->cgroup, &i->mounts);
 }
 
 /* To the main process alone, as docker does. It is not reaped before workload_pid is 0, so the number is still its own. */
@@ -453,6 +461,7 @@ static int set_up(Init *i, Failure *failure) {
                 return r;
         set_sysctls();
 
+        metrics_open(&i->metrics);
         i->pts_fd = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
         r = exec_server_new(&i->loop, i->pts_fd, spawn_beside, i, &i->exec);
         if (r < 0)
@@ -498,10 +507,11 @@ void init_run(void) {
 
         i->mounts = (Mounts) MOUNTS_NULL;
         i->cgroup = (Cgroup) CGROUP_NULL;
+        i->metrics = (Metrics) METRICS_NULL;
         i->pts_fd = -EBADF;
         i->deadline = (LoopTimer) { .func = on_deadline, .userdata = i };
         i->sync_deadline = (LoopTimer) { .func = on_sync_deadline, .userdata = i };
-        i->backend = (ApiBackend) { .status = backend_status, .signal = backend_signal, .exec = backend_exec, .userdata = i };
+        i->backend = (ApiBackend) { .status = backend_status, .metrics = backend_metrics, .signal = backend_signal, .exec = backend_exec, .userdata = i };
         claim_standard_streams();
         (void) umask(0);
         (void) reboot(RB_DISABLE_CAD);

@@ -15,7 +15,7 @@
  *      A failed set-up is an "exited" with exit_code 125 (126, 127) and the reason as message, without a "started" before it.
  *      After the last line init waits for kiln to close the connection, which it does once both streams are read; then init
  *      powers off.
- * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, POST /v1/signal {"signal":N}, and POST /v1/exec
+ * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, GET /v1/metrics, POST /v1/signal {"signal":N}, and POST /v1/exec
  *      {"argv":[…],"env":["NAME=VALUE",…],"cwd":"/…","user":"…","terminal":bool,"rows":N,"columns":N}, of which argv alone must be there. What follows
  *      its answer, WIRE_EXEC_ANSWER, are the frames of base/exec-frame.h. init accepts peers with the host's CID only.
  * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL

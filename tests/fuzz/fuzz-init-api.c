@@ -40,7 +40,7 @@ static void turn(void) {
 }
 
 static void set_up(void) {
-        static const ApiBackend backend = { .status = give_status, .signal = take_signal, .exec = take_exec };
+        static const ApiBackend backend = { .status = give_status, .metrics = give_status, .signal = take_signal, .exec = take_exec };
         static ApiServer *server;
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 

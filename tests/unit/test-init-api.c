@@ -48,7 +48,7 @@ static int set_up(void **state) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         assert_ok(loop_open(&f->loop));
-        f->backend = (ApiBackend) { .status = give_status, .signal = take_signal, .exec = take_exec, .userdata = f };
+        f->backend = (ApiBackend) { .status = give_status, .metrics = give_status, .signal = take_signal, .exec = take_exec, .userdata = f };
         f->exec_fd = -EBADF;
         f->address.sun_family = AF_UNIX;
         assert_ok(bind(fd, (struct sockaddr *) &f->address, sizeof(sa_family_t)));      /* an abstract address of the kernel's choice */
@@ -126,6 +126,7 @@ static void test_routes(void **state) {
         } cases[] = {
                 { "GET", "/v1/ping", "", 200, 0 },
                 { "GET", "/v1/status", "", 200, 0 },
+                { "GET", "/v1/metrics", "", 200, 0 },
                 { "POST", "/v1/signal", "{\"signal\":15}", 200, 15 },
                 { "POST", "/v1/signal", "{\"signal\":64}", 200, 64 },
                 { "POST", "/v1/signal", "{\"signal\":0}", 400, 0 },
