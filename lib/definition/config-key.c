@@ -97,6 +97,16 @@ int config_parse_pull(const char *value, void *field, const char **ret_reason) {
         return 0;
 }
 
+int config_parse_auto_update(const char *value, void *field, const char **ret_reason) {
+        static const char *const names[] = { "no", "registry" };
+        int k = parse_choice(value, names, ELEMENTSOF(names));
+
+        if (k < 0)
+                return wrong(ret_reason, "wanted is registry or no");
+        *(bool *) field = k == 1;
+        return 0;
+}
+
 int config_parse_words(const char *value, void *field, const char **ret_reason) {
         char **words;
         int r;

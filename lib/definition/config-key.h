@@ -29,6 +29,7 @@ int config_key_assign(const ConfigKey *key, const char *value, void *object, con
 enum { CONFIG_LIST_MAX = 4096 };
 
 int config_parse_image(const char *value, void *field, const char **ret_reason);
+int config_parse_auto_update(const char *value, void *field, const char **ret_reason);
 int config_parse_pull(const char *value, void *field, const char **ret_reason);
 int config_parse_words(const char *value, void *field, const char **ret_reason);
 int config_parse_entrypoint(const char *value, void *field, const char **ret_reason);

@@ -15,6 +15,7 @@ enum { UNIT_NAME_MAX = 255 };
 static const ConfigKey vm_keys[] = {
         CONFIG_KEY(Definition, image, "Image", config_parse_image, CONFIG_STRING),
         CONFIG_KEY(Definition, pull, "Pull", config_parse_pull, CONFIG_SCALAR),
+        CONFIG_KEY(Definition, auto_update, "AutoUpdate", config_parse_auto_update, CONFIG_SCALAR),
         CONFIG_KEY(Definition, command, "Command", config_parse_words, CONFIG_WORDS),
         CONFIG_KEY(Definition, entrypoint, "Entrypoint", config_parse_entrypoint, CONFIG_WORDS),
         CONFIG_KEY(Definition, environment, "Environment", config_parse_environment, CONFIG_LIST),

@@ -42,6 +42,7 @@ typedef struct Definition {
 
         char *image;                    /* as written */
         PullPolicy pull;
+        bool auto_update;               /* AutoUpdate=registry: infernoctl update --auto is for it */
         char **command;                 /* NULL: the image's; Command= split as systemd splits ExecStart=, without any expansion */
         char **entrypoint;              /* NULL: the image's; empty array: none */
         char **environment;             /* NAME=VALUE, of Environment= alone */

@@ -88,6 +88,7 @@ static void test_everything(void **state) {
             "Root=persistent\n"
             "RootSize=2G\n"
             "VMM=ember\n"
+            "AutoUpdate=registry\n"
             "Tenant=acme\n"
             "[Unit]\n"
             "After=db.service\n"
@@ -120,12 +121,13 @@ static void test_everything(void **state) {
         assert_true(d->stop_timeout_usec == 90 * USEC_PER_SEC);
         assert_int_equal(d->root, ROOT_PERSISTENT);
         assert_int_equal(d->vmm, VMM_EMBER);
+        assert_true(d->auto_update);
         assert_string_equal(d->tenant, "acme");
         assert_int_equal(d->n_pass, 5);
         assert_string_equal(d->pass[2].section, "Service");
         assert_string_equal(d->pass[2].key, "ExecStartPre");
         assert_string_equal(d->pass[2].value, "/bin/echo %n");
-        assert_int_equal(d->pass[2].line, 28);
+        assert_int_equal(d->pass[2].line, 29);
 }
 
 static void test_bundle(void **state) {
@@ -197,6 +199,7 @@ static void test_problems(void **state) {
         ASSERT_PROBLEM("[VM]\nImage=a\nKernelArgs='init=/bin/sh -c'\n",
                        ":3: KernelArgs='init=/bin/sh -c': wanted are words of printable ASCII without white space and double quotes; "
                        "\"--\", rdinit= and virtio_mmio.device= are Inferno's");
+        ASSERT_PROBLEM("[VM]\nImage=a\nAutoUpdate=yes\n", ":3: AutoUpdate=yes: wanted is registry or no");
         ASSERT_PROBLEM("[VM]\nImage=a\nTenant=..\n", ":3: Tenant=..: this is no name as VMs have: " VM_NAME_WANTED);
         ASSERT_PROBLEM("[VM]\nImage=a\n[Install]\nWantedBy=../x.target\n",
                        ":4: WantedBy=../x.target: Wanted are names of units such as multi-user.target, without specifiers and quotes, 246 bytes at most.");
