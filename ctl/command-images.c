@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "ctl/ask.h"
 #include "ctl/image-uses.h"
+#include "ctl/images.h"
 #include "ctl/program.h"
 #include "image/image.h"
 #include "json/json.h"
@@ -374,14 +375,14 @@ static int run_rm(Ctl *c, char **args, size_t n_args) {
         return first;
 }
 
-static int confirm(char *const *references) {
+static int confirm(char *const *references, bool yes) {
         _cleanup_strbuf_ StrBuf b = {};
         _cleanup_free_ char *question = NULL;
 
-        if (arg_yes)
+        if (yes)
                 return 1;
         if (!can_ask()) {
-                log_error("images prune: there is no terminal to ask at whether %zu images shall go: say --yes.", strv_length(references));
+                log_error("There is no terminal to ask at whether %zu images shall go: say --yes.", strv_length(references));
                 return -EXIT_USAGE;
         }
         strbuf_adds(&b, "Remove the images");
@@ -391,7 +392,7 @@ static int confirm(char *const *references) {
         return strbuf_finish(&b, &question, NULL) < 0 ? log_oom() : ask(question, false);
 }
 
-static int run_prune(Ctl *c, char **args, size_t n_args) {
+int images_prune(Ctl *c, bool yes) {
         _cleanup_strv_ char **references = NULL;
         _cleanup_(images_done) Images i = {};
         int r, first = 0;
@@ -411,7 +412,7 @@ static int run_prune(Ctl *c, char **args, size_t n_args) {
         }
         if (!references)
                 return 0;
-        r = confirm(references);
+        r = confirm(references, yes);
         if (r <= 0)
                 return r == -EXIT_USAGE ? EXIT_USAGE : r < 0 ? r : EXIT_FAILED;
         STRV_FOREACH(reference, references) {
@@ -422,6 +423,10 @@ static int run_prune(Ctl *c, char **args, size_t n_args) {
         }
         r = ctl_flush();
         return first ?: r;
+}
+
+static int run_prune(Ctl *c, char **args, size_t n_args) {
+        return images_prune(c, arg_yes);
 }
 
 const Command command_images_ls = {

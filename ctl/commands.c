@@ -32,6 +32,7 @@
         X(images_prune)         \
         X(versions)             \
         X(rollback)             \
+        X(prune)                \
         X(update)             \
         X(volume_create)        \
         X(volume_ls)            \
