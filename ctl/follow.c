@@ -76,33 +76,47 @@ static char *get_field(sd_journal *j, const char *name) {
         return strndup((const char *) data + skip, n - skip);
 }
 
-/* On a terminal without what would work on that; tabs are harmless. */
-static void print_line(FILE *f, const char *text) {
+/* As it is, with its NULs; on a terminal without what would work on that, but for tabs, which are harmless. */
+static void print_text(FILE *f, const char *text, size_t n) {
+        const char *end = text + n;
+
         if (!isatty(fileno(f))) {
-                fprintf(f, "%s\n", text);
+                (void) fwrite(text, 1, n, f);
                 return;
         }
-        for (const char *p = text;;) {
-                size_t n = strcspn(p, "\t");
-                _cleanup_free_ char *part = strndup(p, n), *fit = part ? text_escape(part) : NULL;
+        while (text < end) {
+                size_t k = 0;
 
-                fputs(fit ?: "", f);
-                if (!p[n])
-                        break;
-                fputc('\t', f);
-                p += n + 1;
+                while (text + k < end && text[k] && text[k] != '\t')
+                        k++;
+                if (k > 0) {
+                        _cleanup_free_ char *part = strndup(text, k), *fit = part ? text_escape(part) : NULL;
+
+                        fputs(fit ?: "", f);
+                } else {
+                        fputs(*text ? "\t" : "\\x00", f);
+                        k = 1;
+                }
+                text += k;
         }
-        fputc('\n', f);
 }
 
 static void print_entry(const Follow *f) {
-        _cleanup_free_ char *message = get_field(f->journal, "MESSAGE"), *stream = get_field(f->journal, "INFERNO_STREAM"),
-                            *priority = get_field(f->journal, "PRIORITY");
+        static const char field[] = "MESSAGE=";
+        _cleanup_free_ char *stream = get_field(f->journal, "INFERNO_STREAM"), *priority = get_field(f->journal, "PRIORITY"),
+                            *partial = get_field(f->journal, "INFERNO_PARTIAL");
         bool of_guest = stream && (streq(stream, "stdout") || streq(stream, "stderr"));
+        FILE *out = stream && streq(stream, "stdout") ? stdout : stderr;
+        const void *message;
+        size_t n;
 
-        if (!message || (f->quiet && !of_guest && (priority ? atoi(priority) : LOG_INFO) > LOG_WARNING))
+        if (f->quiet && !of_guest && (priority ? atoi(priority) : LOG_INFO) > LOG_WARNING)
                 return;
-        print_line(stream && streq(stream, "stdout") ? stdout : stderr, message);
+        if (sd_journal_get_data(f->journal, "MESSAGE", &message, &n) < 0 || n < strlen(field))
+                return;
+        print_text(out, (const char *) message + strlen(field), n - strlen(field));
+        if (!partial)           /* the rest of a long line is the next entry */
+                fputc('\n', out);
 }
 
 static int print_new(Follow *f) {
