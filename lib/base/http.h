@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /* HTTP/1.1 messages (RFC 9112), strict and bounded: one parser for both directions, fed with what has arrived. Bodies have a
- * Content-Length or do not exist: Transfer-Encoding, Upgrade, obsolete line folding, bare LF and repeated Content-Length are
- * errors. No I/O. */
+ * Content-Length or do not exist: Transfer-Encoding, obsolete line folding, bare LF and repeated Content-Length are errors. A
+ * response of status 101 ends with its head; what comes behind it is another protocol's. No I/O. */
 
 #include "base/macros.h"
 

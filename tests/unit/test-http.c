@@ -87,6 +87,18 @@ static void test_response_until_eof(void **state) {
         assert_int_equal(http_status(p), 200);
 }
 
+/* The head of a 101 is all of it; what comes behind it is left. */
+static void test_response_switching(void **state) {
+        static const char answer[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nbehind";
+        _cleanup_(http_parser_freep) HttpParser *p = NULL;
+        size_t used;
+
+        assert_ok(http_parser_new(HTTP_RESPONSE, 8192, 65536, &p));
+        assert_int_equal(http_parser_feed(p, answer, sizeof(answer) - 1, &used), HTTP_PARSER_DONE);
+        assert_string_equal(answer + used, "behind");
+        assert_int_equal(http_status(p), 101);
+}
+
 static void test_format(void **state) {
         _cleanup_(http_parser_freep) HttpParser *p = NULL;
         _cleanup_free_ char *s = NULL, *t = NULL;
@@ -106,6 +118,7 @@ int main(void) {
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_endless_head),
                 cmocka_unit_test(test_response_until_eof),
+                cmocka_unit_test(test_response_switching),
                 cmocka_unit_test(test_format),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
