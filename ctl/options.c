@@ -248,16 +248,26 @@ int command_line_parse(int argc, char **argv, CommandLine *ret, char **ret_error
         return 0;
 }
 
+/* Two columns; what is too long for the left one has a line of its own. */
+static void print_columns(FILE *f, const char *left, const char *right) {
+        enum { WIDTH = 30 };
+        size_t width = 0;
+
+        for (const char *p = left; *p; p++)
+                width += ((unsigned char) *p & 0xc0) != 0x80;   /* "…" is one character of three bytes */
+        if (width >= WIDTH) {
+                fprintf(f, "  %s\n", left);
+                left = "";
+                width = 0;
+        }
+        fprintf(f, "  %s%*s%s\n", left, (int) (WIDTH - width), "", right);
+}
+
 static void print_option(FILE *f, const CtlOption *o) {
         char letter[] = { '-', o->letter, ',', ' ', 0 };
-        int n;
+        _cleanup_free_ char *left = strf("%s--%s%s%s", o->letter ? letter : "    ", o->name, o->argument ? "=" : "", o->argument ?: "");
 
-        n = fprintf(f, "  %s--%s%s%s", o->letter ? letter : "    ", o->name, o->argument ? "=" : "", o->argument ?: "");
-        if (n > 31) {
-                fputc('\n', f);
-                n = 0;
-        }
-        fprintf(f, "%*s%s\n", 32 - n, "", o->help);
+        print_columns(f, left ?: o->name, o->help);
 }
 
 static const char *const group_titles[_GROUP_MAX] = {
@@ -273,19 +283,15 @@ static void print_commands(FILE *f, CommandGroup group, const char *first_word) 
 
         for (const Command *const *c = commands; *c; c++) {
                 const char *rest = first_word ? startswith((*c)->name, first_word) : NULL;
-                int n;
+                _cleanup_free_ char *left = NULL;
 
                 if ((*c)->group != group || (first_word && (!rest || *rest != ' ')))
                         continue;
                 if (!titled)
                         fprintf(f, "\n%s:\n", group_titles[group]);
                 titled = true;
-                n = fprintf(f, "  %s %s", (*c)->name, (*c)->synopsis);
-                if (n > 31) {
-                        fputc('\n', f);
-                        n = 0;
-                }
-                fprintf(f, "%*s%s\n", 32 - n, "", (*c)->summary);
+                left = strf("%s %s", (*c)->name, (*c)->synopsis);
+                print_columns(f, left ?: (*c)->name, (*c)->summary);
         }
 }
 

@@ -201,6 +201,21 @@ static void test_man_page(void **state) {
         assert_int_equal(n_sections, n_commands);
 }
 
+/* Columns are of characters, not of bytes. */
+static void test_help(void **state) {
+        _cleanup_command_line_ CommandLine l = {};
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        FILE *f = open_memstream(&text, &n);
+
+        assert_non_null(f);
+        help_print(f, &l);
+        fclose(f);
+        assert_non_null(strstr(text, "\n  list                          List the VMs"));
+        assert_non_null(strstr(text, "\n  start NAME…                   Start a VM"));
+        assert_non_null(strstr(text, "\n  create NAME --image=REFERENCE [-- COMMAND…]\n                                Define a VM"));
+}
+
 static void test_completion(void **state) {
         static const char *const shells[] = { "bash", "zsh", "fish" };
         char *script;
@@ -408,6 +423,7 @@ int main(void) {
                 cmocka_unit_test(test_wrong_command_lines),
                 cmocka_unit_test(test_commands),
                 cmocka_unit_test(test_man_page),
+                cmocka_unit_test(test_help),
                 cmocka_unit_test(test_completion),
                 cmocka_unit_test(test_table),
                 cmocka_unit_test(test_narrow_table),
