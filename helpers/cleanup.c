@@ -16,6 +16,7 @@
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/net.h"
+#include "thin/thin-root.h"
 #include "version/pin.h"
 #include "version/upper.h"
 #include "version/version.h"
@@ -131,6 +132,24 @@ static void detach_volumes(Cleanup *c, const char *vm) {
         }
 }
 
+/* No pool, where another tree than this machine's is worked on. */
+static bool get_pool(const Cleanup *c, ThinPool *ret) {
+        *ret = (ThinPool) { c->site.volume_group, c->site.thin_pool, c->site.thin_pool_warn, c->site.thin_pool_limit };
+        return c->have_site && !*layout_root();
+}
+
+static void remove_thin_root(Cleanup *c, const char *vm, bool kept) {
+        _cleanup_free_ char *error = NULL;
+        ThinPool pool;
+        int r;
+
+        r = get_pool(c, &pool) ? thin_root_remove(&pool, vm, kept, &error) : 0;
+        if (r < 0) {
+                log_error("%s", error ?: "Out of memory.");
+                note(c, r);
+        }
+}
+
 /* Undoes one run. Holder of the lock. */
 static void remove_run(Cleanup *c, const char *vm) {
         char ulid[ULID_STRING_SIZE];
@@ -144,8 +163,11 @@ static void remove_run(Cleanup *c, const char *vm) {
                 r = version_clear_current(vm);
         if (r < 0)
                 note(c, log_error_errno(r, "Cannot clean the jail of VM '%s': %m", vm));
-        else
-                detach_volumes(c, vm);  /* they are out of the jail's reach now */
+        else {
+                /* They are out of the jail's reach now. */
+                detach_volumes(c, vm);
+                remove_thin_root(c, vm, false);
+        }
         remove_path(c, layout_vm_env(vm));
         remove_beginnings(c, vm);
 }
@@ -178,6 +200,7 @@ static void remove_versions(Cleanup *c, const char *vm) {
  * followed by one that finds the VM again. */
 static void forget(Cleanup *c, const char *vm, bool with_layer) {
         _cleanup_free_ char *dir = layout_vm_dir(vm), *upper = layout_vm_upper(vm), *link = layout_vm_initramfs(vm), *lock = layout_vm_lock(vm);
+        ThinPool pool;
         int r;
 
         if (!c->store)
@@ -192,8 +215,10 @@ static void forget(Cleanup *c, const char *vm, bool with_layer) {
                 log_error("%s", store_error(c->store));
                 note(c, r);
         }
-        if (!with_layer && access(upper, F_OK) >= 0) {
-                log_notice("The definition of VM '%s' is gone, its writable layer '%s' is kept: remove it with inferno-cleanup gone.", vm, upper);
+        if (with_layer)
+                remove_thin_root(c, vm, true);
+        if (!with_layer && (access(upper, F_OK) >= 0 || (get_pool(c, &pool) && thin_root_exists(&pool, vm, true)))) {
+                log_notice("The definition of VM '%s' is gone, what it has written to its root is kept: remove it with inferno-cleanup gone.", vm);
                 remove_path(c, layout_vm_current(vm));
                 remove_path(c, layout_vm_programs(vm));
                 remove_path(c, layout_vm_pin(vm));
@@ -536,6 +561,31 @@ static void prune_templates(Cleanup *c) {
                 note(c, log_error_errno(r, "Cannot remove old templates below '%s" LAYOUT_TEMPLATES_DIR "': %m", layout_root()));
 }
 
+/* The contents of images in the thin pool. */
+static void prune_thin_images(Cleanup *c) {
+        _cleanup_free_ char *error = NULL;
+        _cleanup_strv_ char **wanted = NULL;
+        StoreImage *images = NULL;
+        ThinPool pool;
+        size_t n = 0;
+        int r;
+
+        if (!c->store || !get_pool(c, &pool))
+                return;
+        r = store_image_list(c->store, &images, &n);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = strv_consume(&wanted, thin_root_image(images[i].manifest_digest));
+        for (size_t i = 0; i < n; i++)
+                store_image_done(images + i);
+        free(images);
+        if (r >= 0)
+                r = thin_root_prune(&pool, wanted, &error);
+        if (r < 0) {
+                log_error("Cannot remove images from the thin pool. %s", error ?: store_error(c->store));
+                note(c, r);
+        }
+}
+
 int cleanup_prune(unsigned keep) {
         _cleanup_strv_ char **vms = NULL;
         Cleanup c;
@@ -553,5 +603,6 @@ int cleanup_prune(unsigned keep) {
                 prune_initramfs(&c, vms);
         }
         prune_templates(&c);
+        prune_thin_images(&c);
         return cleanup_end(&c);
 }

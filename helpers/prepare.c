@@ -19,6 +19,7 @@
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/address.h"
+#include "thin/thin-root.h"
 #include "version/pin.h"
 #include "version/upper.h"
 #include "version/version.h"
@@ -510,6 +511,14 @@ static int make_current(const char *vm, const char *ulid, char **ret_error) {
         return r < 0 ? sentence_errno(ret_error, r, "Cannot make version '%s' the current one of VM '%s'", ulid, vm) : 0;
 }
 
+static int put_thin_root(const Plan *p, int root_fd, char **ret_error) {
+        const Definition *d = p->in->definition;
+        _cleanup_thin_pool_ ThinPool pool = {};
+        int r = thin_pool_load(&pool, ret_error);
+
+        return r < 0 ? r : thin_root_put(&pool, d->name, d->root == ROOT_PERSISTENT, p->uid, root_fd, ret_error);
+}
+
 static int fill_jail(Store *store, const Plan *p, const char *ulid, char **ret_error) {
         const Definition *d = p->in->definition;
         const UpperSpec upper = {
@@ -520,7 +529,7 @@ static int fill_jail(Store *store, const Plan *p, const char *ulid, char **ret_e
 
         if (root_fd < 0)
                 return sentence_errno(ret_error, root_fd, "Cannot open the jail of version '%s' of VM '%s'", ulid, d->name);
-        r = upper_prepare(&upper, root_fd, ret_error);
+        r = d->root_backend == ROOT_LVM_THIN ? put_thin_root(p, root_fd, ret_error) : upper_prepare(&upper, root_fd, ret_error);
         return r < 0 ? r : volume_link_all(store, d, p->uid, root_fd, ret_error);
 }
 

@@ -174,17 +174,24 @@ void mount_grow_ext4(const char *device, int mount_fd) {
         (void) ioctl(fd, EXT4_IOC_RESIZE_FS, &blocks);
 }
 
-static int mount_layer(const RunSpec *spec, Mounts *m, Failure *failure) {
+static int open_layer(const RunSpec *spec, Mounts *m, Failure *failure) {
         /* The default journal mode with barriers survives a VM that is killed. Inode tables that mkfs left out stay out: the kernel would
          * zero them one by one in the background, and so fill a sparse file on the host. */
         static const MountOption ext4_options[] = { { "noinit_itable" }, {} };
         bool ext4 = streq(spec->upper.fs_type, "ext4");
+
+        m->upper_fd = mount_new(spec->upper.fs_type, spec->upper.device, ext4 ? ext4_options : NULL, 0, failure);
+        return m->upper_fd < 0 ? m->upper_fd : 0;
+}
+
+static int mount_layer(const RunSpec *spec, Mounts *m, Failure *failure) {
+        bool ext4 = streq(spec->upper.fs_type, "ext4");
         struct stat st;
         int r;
 
-        m->upper_fd = mount_new(spec->upper.fs_type, spec->upper.device, ext4 ? ext4_options : NULL, 0, failure);
-        if (m->upper_fd < 0)
-                return m->upper_fd;
+        r = open_layer(spec, m, failure);
+        if (r < 0)
+                return r;
         r = attach_in_initramfs(m->upper_fd, LAYER_DIR, failure);
         if (r < 0)
                 return r;
@@ -219,6 +226,15 @@ static int mount_overlay(Mounts *m, Failure *failure) {
         if (move_mount(m->root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
                 return failure_set(failure, errno, "cannot mount the root file system: %m");
         return 0;
+}
+
+/* The layer has all of the image, and its device is as large as the root file system shall be. */
+static int mount_whole(const RunSpec *spec, Mounts *m, Failure *failure) {
+        if (move_mount(m->upper_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+                return failure_set(failure, errno, "cannot mount the root file system: %m");
+        mount_grow_ext4(spec->upper.device, m->upper_fd);
+        m->root_fd = fcntl(m->upper_fd, F_DUPFD_CLOEXEC, 3);
+        return m->root_fd < 0 ? failure_set(failure, errno, "cannot open the root file system: %m") : 0;
 }
 
 /* A mount on a directory right below dir_fd. */
@@ -313,15 +329,15 @@ int mounts_set_up(const RunSpec *spec, int dev_fd, Mounts *m, Failure *failure) 
         /* It may have secrets of the environment. */
         if (unlink(WIRE_RUN_JSON) < 0 && errno != ENOENT)
                 return failure_set(failure, errno, "cannot remove " WIRE_RUN_JSON ": %m");
-        r = mount_image(spec, failure);
-        if (r >= 0)
+        r = spec->upper_whole ? open_layer(spec, m, failure) : mount_image(spec, failure);
+        if (r >= 0 && !spec->upper_whole)
                 r = mount_layer(spec, m, failure);
         if (r >= 0)
                 r = open_programs(spec, failure);
         if (r >= 0)
                 r = volumes_open(spec, &m->volumes, failure);
         if (r >= 0)
-                r = mount_overlay(m, failure);
+                r = spec->upper_whole ? mount_whole(spec, m, failure) : mount_overlay(m, failure);
         if (r >= 0)
                 r = fill_dev(m->root_fd, dev_fd, failure);
         if (r >= 0)

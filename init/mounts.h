@@ -2,7 +2,7 @@
 #pragma once
 /* The guest's mounts, by the file-descriptor based API (fsopen(2), Linux 5.2): no path of the image is ever followed to mount something.
  *
- *      /               overlay of the image (read-only) and the writable layer; both are reachable by no path
+ *      /               overlay of the image (read-only) and the writable layer; both are reachable by no path. Or the layer itself, which has all of the image
  *      /proc /sys      and /sys/fs/cgroup, which the workload mounts from its own cgroup namespace (workload.c)
  *      /dev            devtmpfs, with pts, shm, mqueue, fd, stdin, stdout, stderr, core
  *      /tmp            tmpfs, unless the image has something there
@@ -16,7 +16,7 @@
 #include "runspec/runspec.h"
 
 typedef struct Mounts {
-        int root_fd;                    /* the overlay */
+        int root_fd;                    /* the root directory's file system */
         int upper_fd;                   /* the writable layer's file system */
         Volumes volumes;
         bool programs;                  /* there are some in WIRE_PROGRAMS_DIR */

@@ -376,6 +376,16 @@ int config_parse_root(const char *value, void *field, const char **ret_reason) {
         return 0;
 }
 
+int config_parse_root_backend(const char *value, void *field, const char **ret_reason) {
+        static const char *const names[] = { [ROOT_OVERLAY] = "overlay", [ROOT_LVM_THIN] = "lvm-thin" };
+        int k = parse_choice(value, names, ELEMENTSOF(names));
+
+        if (k < 0)
+                return wrong(ret_reason, "wanted is overlay or lvm-thin");
+        *(RootBackend *) field = (RootBackend) k;
+        return 0;
+}
+
 int config_parse_vmm(const char *value, void *field, const char **ret_reason) {
         static const char *const names[] = { [VMM_AUTO] = "auto", [VMM_FIRECRACKER] = "firecracker", [VMM_EMBER] = "ember" };
         int k = parse_choice(value, names, ELEMENTSOF(names));

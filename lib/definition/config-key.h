@@ -48,6 +48,7 @@ int config_parse_add_host(const char *value, void *field, const char **ret_reaso
 int config_parse_signal(const char *value, void *field, const char **ret_reason);
 int config_parse_stop_timeout(const char *value, void *field, const char **ret_reason);
 int config_parse_root(const char *value, void *field, const char **ret_reason);
+int config_parse_root_backend(const char *value, void *field, const char **ret_reason);
 int config_parse_root_size(const char *value, void *field, const char **ret_reason);
 int config_parse_vmm(const char *value, void *field, const char **ret_reason);
 int config_parse_volume(const char *value, void *field, const char **ret_reason);

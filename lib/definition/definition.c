@@ -33,6 +33,7 @@ static const ConfigKey vm_keys[] = {
         CONFIG_KEY(Definition, stop_signal, "StopSignal", config_parse_signal, CONFIG_SCALAR),
         CONFIG_KEY(Definition, stop_timeout_usec, "StopTimeout", config_parse_stop_timeout, CONFIG_SCALAR),
         CONFIG_KEY(Definition, root, "Root", config_parse_root, CONFIG_SCALAR),
+        CONFIG_KEY(Definition, root_backend, "RootBackend", config_parse_root_backend, CONFIG_SCALAR),
         CONFIG_KEY(Definition, root_size, "RootSize", config_parse_root_size, CONFIG_SCALAR),
         CONFIG_KEY(Definition, volume_lines, "Volume", config_parse_volume, CONFIG_LIST),
         CONFIG_KEY(Definition, vmm, "VMM", config_parse_vmm, CONFIG_SCALAR),

@@ -7,6 +7,7 @@
 
 typedef enum PullPolicy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER } PullPolicy;
 typedef enum RootMode { ROOT_EPHEMERAL, ROOT_PERSISTENT } RootMode;
+typedef enum RootBackend { ROOT_OVERLAY, ROOT_LVM_THIN } RootBackend;
 typedef enum VmmChoice { VMM_AUTO, VMM_FIRECRACKER, VMM_EMBER } VmmChoice;
 
 /* A line of a pass-through section, as it goes into a generated unit: literally, continuation lines joined. */
@@ -63,6 +64,7 @@ typedef struct Definition {
         int stop_signal;                /* 0: the image's, else SIGTERM */
         uint64_t stop_timeout_usec;
         RootMode root;
+        RootBackend root_backend;       /* a writable layer over the image, or a snapshot of it that can be written to */
         uint64_t root_size;             /* bytes */
         VmmChoice vmm;
         char *tenant;                   /* component of the slice's name; "default" */

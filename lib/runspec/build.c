@@ -164,6 +164,7 @@ static int build_mounts(const Definition *d, const ImageConfig *image, RunSpec *
         s->root = (RunMount) { strdup("/dev/vda"), strdup(image->rootfs_type), strdup("/"), strdup("ro") };
         s->upper = (RunMount) { .device = strdup("/dev/vdb"), .fs_type = strdup("ext4") };
         s->upper_ephemeral = d->root == ROOT_EPHEMERAL;
+        s->upper_whole = d->root_backend == ROOT_LVM_THIN;
         if (!s->root.device || !s->root.fs_type || !s->root.mount_point || !s->root.options || !s->upper.device || !s->upper.fs_type)
                 return -ENOMEM;
         if (definition_brings_programs(d)) {

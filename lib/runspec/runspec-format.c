@@ -82,13 +82,13 @@ int run_spec_format(const RunSpec *s, char **ret, char *error) {
                       "etc_hosts", hosts_to_json(s), "files", files_to_json(s)));
         if (r < 0)
                 return json_field_error(error, "addresses, hosts or files are not valid UTF-8");
-        r = json_object_update_new(j, json_pack("{s:{s:s,s:b,s:b},s:{s:{s:s,s:s,s:s,s:s*},s:{s:s,s:s,s:b},s:o}}",
+        r = json_object_update_new(j, json_pack("{s:{s:s,s:b,s:b},s:{s:{s:s,s:s,s:s,s:s*},s:{s:s,s:s,s:b,s:o*},s:o}}",
                       "log", "format", "raw", "timestamp", 0, "debug", (int) s->debug,
                       "mounts",
                       "root", "device", s->root.device, "mount_point", s->root.mount_point ?: "/", "fs_type", s->root.fs_type,
                       "options", s->root.options,
                       "upper", "device", s->upper.device, "fs_type", s->upper.fs_type,
-                      "ephemeral", (int) s->upper_ephemeral,
+                      "ephemeral", (int) s->upper_ephemeral, "whole", s->upper_whole ? json_true() : NULL,
                       "volumes", volumes_to_json(s)));
         if (r >= 0 && s->programs.device)
                 r = json_object_set_new(json_object_get(j, "mounts"), "programs",

@@ -130,6 +130,7 @@ static int read_upper(const JsonField *f, json_t *v, void *target, char *error) 
                 { "device", json_read_string, offsetof(RunSpec, upper.device), JSON_MANDATORY },
                 { "fs_type", json_read_string, offsetof(RunSpec, upper.fs_type), JSON_MANDATORY },
                 { "ephemeral", json_read_bool, offsetof(RunSpec, upper_ephemeral), 0 },
+                { "whole", json_read_bool, offsetof(RunSpec, upper_whole), 0 },
                 {},
         };
 

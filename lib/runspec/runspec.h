@@ -64,6 +64,7 @@ typedef struct RunSpec {
         RunMount programs;              /* what is brought along; no device: nothing */
         RunVolume *volumes;
         size_t n_volumes;
+        bool upper_whole;               /* it has all of the image, so it is the root directory by itself */
         bool upper_ephemeral;           /* it is dropped after this run, so nobody waits for it to be written back */
 
         bool debug;                     /* log.debug: init tells the kernel's log what it does, and when */

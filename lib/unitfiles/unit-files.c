@@ -98,14 +98,16 @@ static void add_dropin(StrBuf *b, const Definition *d, const SiteConfig *site, c
         }
         strbuf_addf(b, "\nTimeoutStopSec=%" PRIu64 "ms\n",
                     d->stop_timeout_usec / USEC_PER_MSEC + STOP_MARGIN_SECONDS * 1000);
-        /* The steps of the template, with one more: the guest is told what its volumes are like, so they are there before its initramfs. */
-        if (d->n_volumes > 0)
-                strbuf_adds(b, "ExecStartPre=\n"
-                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-image ensure -- %i\n"
-                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-tap up -- %i\n"
-                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-volume attach -- %i\n"
-                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-initramfs build -- %i\n"
-                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-chroot prepare -- %i\n");
+        /* The steps of the template, with some more: the guest is told what its volumes are like, so they are there before its initramfs. */
+        if (d->n_volumes > 0 || d->root_backend == ROOT_LVM_THIN)
+                strbuf_addf(b, "ExecStartPre=\n"
+                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-image ensure -- %%i\n"
+                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-tap up -- %%i\n"
+                               "%s%s"
+                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-initramfs build -- %%i\n"
+                               "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-chroot prepare -- %%i\n",
+                            d->root_backend == ROOT_LVM_THIN ? "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-storage root -- %i\n" : "",
+                            d->n_volumes > 0 ? "ExecStartPre=+" LAYOUT_LIBEXEC_DIR "/inferno-volume attach -- %i\n" : "");
         add_keys(b, d);
         if (!streq(site->jailer, LAYOUT_JAILER))
                 strbuf_addf(b, "ExecStart=\n"

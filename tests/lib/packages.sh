@@ -8,7 +8,7 @@ packages_of() { # SET
             echo linux-source-6.1 gcc make bc flex bison libelf-dev libssl-dev xz-utils binutils ;;
         build)
             echo meson ninja-build pkg-config gcc clang llvm libc6-dev libsystemd-dev libjansson-dev libsqlite3-dev \
-                libnftnl-dev libmnl-dev libarchive-dev libcmocka-dev libcryptsetup-dev libdevmapper-dev libsquashfs-dev libisal-dev libzstd-dev nettle-dev \
+                libnftnl-dev libmnl-dev libarchive-dev libcmocka-dev libcryptsetup-dev libdevmapper-dev libext2fs-dev comerr-dev libsquashfs-dev libisal-dev libzstd-dev nettle-dev \
                 liblz4-dev liblzma-dev zlib1g-dev libclang-rt-14-dev ;;
         images)
             echo busybox-static buildah gcc libc6-dev mmdebstrap musl-tools umoci ;;

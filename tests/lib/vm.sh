@@ -9,6 +9,7 @@
 #
 # Lines in the scripts of a case, each beginning with "# ":
 #       disk: volatile      in the first one: first and fourth disk have a write cache, and a power cut loses all in it that was not flushed
+#       spare: 768M         in the first one: the fourth disk has that size, instead of 2G
 #       machine: bare       this boot is on another machine, new and without Inferno, which has got the fourth disk
 #       repeat: N           this boot comes N times in turn, or as often as --repeat says
 
@@ -93,10 +94,12 @@ vm_times() { # SCRIPT [TIMES]
 }
 
 vm_prepare() { # SCRIPT: the first
+    local size
     run_new vm
     trap 'vm_remove' EXIT
     volatile=$(vm_says disk "$1")
-    truncate -s 2G "$run/spare.raw"
+    size=$(vm_says spare "$1")
+    truncate -s "${size:-2G}" "$run/spare.raw"
 }
 
 # A machine that has never been on, with the tests and, where the word is there, this build of Inferno.

@@ -85,7 +85,7 @@ static void test_everything(void **state) {
             "AddHost=db:192.0.2.7 six:2001:db8::2\n"
             "StopSignal=QUIT\n"
             "StopTimeout=1min 30s\n"
-            "Root=persistent\n"
+            "Root=persistent\nRootBackend=lvm-thin\n"
             "RootSize=2G\n"
             "VMM=ember\n"
             "AutoUpdate=registry\n"
@@ -120,6 +120,7 @@ static void test_everything(void **state) {
         assert_int_equal(d->stop_signal, 3);
         assert_true(d->stop_timeout_usec == 90 * USEC_PER_SEC);
         assert_int_equal(d->root, ROOT_PERSISTENT);
+        assert_int_equal(d->root_backend, ROOT_LVM_THIN);
         assert_int_equal(d->vmm, VMM_EMBER);
         assert_true(d->auto_update);
         assert_string_equal(d->tenant, "acme");
@@ -127,7 +128,7 @@ static void test_everything(void **state) {
         assert_string_equal(d->pass[2].section, "Service");
         assert_string_equal(d->pass[2].key, "ExecStartPre");
         assert_string_equal(d->pass[2].value, "/bin/echo %n");
-        assert_int_equal(d->pass[2].line, 29);
+        assert_int_equal(d->pass[2].line, 30);
 }
 
 static void test_bundle(void **state) {

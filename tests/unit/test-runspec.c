@@ -30,7 +30,7 @@ static void test_golden(void **state) {
                 "\"log\":{\"debug\":false,\"format\":\"raw\",\"timestamp\":false},"
                 "\"mounts\":{\"programs\":{\"device\":\"/dev/vdd\",\"fs_type\":\"squashfs\"},"
                 "\"root\":{\"device\":\"/dev/vda\",\"fs_type\":\"squashfs\",\"mount_point\":\"/\",\"options\":\"ro\"},"
-                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\"},\"volumes\":[{\"device\":\"/dev/vdc\","
+                "\"upper\":{\"device\":\"/dev/vdb\",\"ephemeral\":true,\"fs_type\":\"ext4\",\"whole\":true},\"volumes\":[{\"device\":\"/dev/vdc\","
                 "\"discard\":true,\"encrypted\":{\"cipher\":\"aes-xts-plain64\",\"key_size\":64,\"uuid\":\"0e5b6c2f-9d0d-4f8e-8d4e-0f6f3a1f2b3c\"},"
                 "\"fs_type\":\"ext4\",\"mkfs\":true,\"mount_point\":\"/data\",\"name\":\"data1\",\"options\":\"noatime\",\"read_only\":true}]},"
                 "\"process\":{\"args\":[\"-g\",\"daemon off;\"],\"cmd\":\"nginx\"},\"stop_signal\":3,\"user\":\"www-data\","
@@ -49,6 +49,7 @@ static void test_golden(void **state) {
         assert_true(s->volumes[0].read_only);
         assert_true(s->volumes[0].make_fs);
         assert_true(s->volumes[0].discard);
+        assert_true(s->upper_whole);
         assert_int_equal(s->volumes[0].luks_key_bytes, 64);
         assert_string_equal(s->programs.device, "/dev/vdd");
         assert_ok(run_spec_format(s, &text, error));
