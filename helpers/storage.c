@@ -114,7 +114,8 @@ static bool is_zero(const char *buf, size_t n) {
         return n == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, n - 1) == 0);
 }
 
-/* Nobody uses it, and neither blkid nor a look at its beginning finds anything. Where it was begun on, an LVM label that belongs to no group may be ours. */
+/* Nobody uses it, and neither blkid nor a look at its beginning finds anything. Where it was begun on, an LVM label that belongs to no group
+ * may be ours. */
 static int check_empty(const char *device, bool begun, char **ret_error) {
         _cleanup_close_ int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK);
         _cleanup_free_ char *found = NULL, *first = NULL, *groups = NULL;
@@ -135,14 +136,16 @@ static int check_empty(const char *device, bool begun, char **ret_error) {
         if (r < 0)
                 return r;
         if (begun && streq(found, "LVM2_member")) {
-                r = thin_lvm("Cannot see whose volume group is on the disk", &groups, ret_error, "pvs", "--noheadings", "-o", "vg_name", device, NULL);
+                r = thin_lvm("Cannot see whose volume group is on the disk", &groups, ret_error, "pvs", "--noheadings", "-o", "vg_name", device,
+                             NULL);
                 if (r < 0)
                         return r;
                 if (groups[strspn(groups, " \n")] == 0)
                         return 0;
         }
         if (*found)
-                return sentence(ret_error, -ENOTEMPTY, "There is something on '%s' (%s). If nobody needs it, remove it with wipefs --all %s, and call again. Nothing was changed.", device,
+                return sentence(ret_error, -ENOTEMPTY, "There is something on '%s' (%s). If nobody needs it, remove it with wipefs --all %s, and "
+                                "call again. Nothing was changed.", device,
                                 found, device);
         first = malloc(FIRST_BYTES);
         if (!first)
@@ -151,7 +154,8 @@ static int check_empty(const char *device, bool begun, char **ret_error) {
         if (n < 0)
                 return sentence_errno(ret_error, (int) n, "Cannot read '%s'", device);
         if (!is_zero(first, (size_t) n))
-                return sentence(ret_error, -ENOTEMPTY, "There is something on '%s', though nothing that is known. If nobody needs it, clear its first MiB with "
+                return sentence(ret_error, -ENOTEMPTY, "There is something on '%s', though nothing that is known. If nobody needs it, clear its "
+                                "first MiB with "
                                 "blkdiscard --zeroout --length=1M %s, and call again. Nothing was changed.", device, device);
         return 0;
 }
@@ -165,7 +169,8 @@ static int make_file(Storage *s, uint64_t size, char **ret_error) {
 
         if (fstatat(s->dir_fd, DISK_FILE, &st, AT_SYMLINK_NOFOLLOW) >= 0)
                 return (uint64_t) st.st_size == size && s->begun ? 0 :
-                       sentence(ret_error, -EEXIST, "'" LAYOUT_STORAGE_DIR "/" DISK_FILE "' is there already, with %llu MiB: give that size, or remove it if nothing is in it.",
+                       sentence(ret_error, -EEXIST, "'" LAYOUT_STORAGE_DIR "/" DISK_FILE "' is there already, with %llu MiB: give that size, or "
+                                "remove it if nothing is in it.",
                                 (unsigned long long) st.st_size / MIB(1));
         if (unlinkat(s->dir_fd, DISK_TEMPORARY, 0) < 0 && errno != ENOENT)
                 return negative_errno();
@@ -176,7 +181,8 @@ static int make_file(Storage *s, uint64_t size, char **ret_error) {
         if (r >= 0)
                 return 0;
         (void) unlinkat(s->dir_fd, DISK_TEMPORARY, 0);
-        return sentence_errno(ret_error, r, "Cannot make the file '" LAYOUT_STORAGE_DIR "/" DISK_FILE "' of %llu MiB", (unsigned long long) (size / MIB(1)));
+        return sentence_errno(ret_error, r, "Cannot make the file '" LAYOUT_STORAGE_DIR "/" DISK_FILE "' of %llu MiB",
+                              (unsigned long long) (size / MIB(1)));
 }
 
 /* The block device: of the file that of its loop. */
@@ -196,7 +202,8 @@ static int open_disk(const char *disk, char **ret, char **ret_error) {
 typedef enum GroupState { GROUP_ABSENT, GROUP_OTHERS, GROUP_OURS, GROUP_WITH_POOL } GroupState;
 
 static int get_group(const ThinPool *p, GroupState *ret, char **ret_error) {
-        _cleanup_free_ char *group = strf("vg_name=\"%s\"", p->group), *lv = strf("vg_name=\"%s\" && lv_name=\"%s\" && segtype=\"thin-pool\"", p->group, p->name);
+        _cleanup_free_ char *group = strf("vg_name=\"%s\"", p->group);
+        _cleanup_free_ char *lv = strf("vg_name=\"%s\" && lv_name=\"%s\" && segtype=\"thin-pool\"", p->group, p->name);
         _cleanup_free_ char *tags = NULL, *pools = NULL;
         int r;
 
@@ -225,7 +232,8 @@ static int make_pool(const ThinPool *p, char **ret_error) {
                 return -ENOMEM;
         /* What a killed call has left is no pool, so nothing is in it. */
         r = thin_lvm(what, NULL, ret_error, "lvremove", "-q", "-y", "--force", p->group, NULL);
-        return r < 0 ? r : thin_lvm(what, NULL, ret_error, "lvcreate", "-q", "-y", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y", "--discards", "passdown",
+        return r < 0 ? r : thin_lvm(what, NULL, ret_error, "lvcreate", "-q", "-y", "--type", "thin-pool", "--extents", "95%FREE", "--zero", "y",
+                                    "--discards", "passdown",
                                     "--name", p->name, p->group, NULL);
 }
 
@@ -233,7 +241,8 @@ static int make_pool(const ThinPool *p, char **ret_error) {
 static int make_group(const ThinPool *p, const char *device, char **ret_error) {
         _cleanup_free_ char *what = strf("Cannot make the volume group '%s' on '%s'", p->group, device);
 
-        return what ? thin_lvm(what, NULL, ret_error, "vgcreate", "-q", "-y", "--setautoactivation", "n", "--addtag", TAG, p->group, device, NULL) : -ENOMEM;
+        return what ? thin_lvm(what, NULL, ret_error, "vgcreate", "-q", "-y", "--setautoactivation", "n", "--addtag", TAG, p->group, device,
+                               NULL) : -ENOMEM;
 }
 
 static int change_active(const ThinPool *p, bool active, char **ret_error) {
@@ -280,7 +289,8 @@ static int make(Storage *s, const char *disk, char **ret_error) {
         if (r < 0)
                 return r;
         if (state == GROUP_OTHERS)
-                return sentence(ret_error, -EEXIST, "There is a volume group '%s' already, which is not Inferno's: give ours another name by VolumeGroup= in inferno.conf.", s->pool.group);
+                return sentence(ret_error, -EEXIST, "There is a volume group '%s' already, which is not Inferno's: give ours another name by "
+                                "VolumeGroup= in inferno.conf.", s->pool.group);
         if (state == GROUP_ABSENT) {
                 r = check_empty(device, true, ret_error);
                 if (r >= 0)
@@ -306,10 +316,12 @@ static int check_request(Storage *s, const char *disk, char **ret_error) {
         if (r < 0)
                 return r;
         if (state == GROUP_WITH_POOL)
-                return sentence(ret_error, -EEXIST, "There is a thin pool '%s/%s' already, which is used as it is. For another one, set VolumeGroup= and ThinPool= in inferno.conf.",
+                return sentence(ret_error, -EEXIST, "There is a thin pool '%s/%s' already, which is used as it is. For another one, set "
+                                "VolumeGroup= and ThinPool= in inferno.conf.",
                                 s->pool.group, s->pool.name);
         if (state != GROUP_ABSENT)
-                return sentence(ret_error, -EEXIST, "There is a volume group '%s' already: make a thin pool '%s' in it with lvcreate, or give ours another name by VolumeGroup= in inferno.conf.",
+                return sentence(ret_error, -EEXIST, "There is a volume group '%s' already: make a thin pool '%s' in it with lvcreate, or give "
+                                "ours another name by VolumeGroup= in inferno.conf.",
                                 s->pool.group, s->pool.name);
         return is_our_file(disk) ? 0 : check_empty(disk, false, ret_error);
 }
@@ -328,7 +340,8 @@ int storage_init(const char *disk, uint64_t loop_size, bool *ret_new, char **ret
         if (r < 0)
                 return r;
         if ((s.ready && !streq(s.ready, path)) || (s.begun && !streq(s.begun, path)))
-                return sentence(ret_error, -EEXIST, "The thin pool '%s/%s' is %s on '%s': %s.", s.pool.group, s.pool.name, s.ready ? "there already," : "being made", s.ready ?: s.begun,
+                return sentence(ret_error, -EEXIST, "The thin pool '%s/%s' is %s on '%s': %s.", s.pool.group, s.pool.name,
+                                s.ready ? "there already," : "being made", s.ready ?: s.begun,
                                 s.ready ? "give it more room by vgextend and lvextend" : "finish that first, by the same call as before");
         *ret_new = !s.ready;
         if (s.ready) {
@@ -362,7 +375,8 @@ int storage_activate(char **ret_error) {
                 return r;
         r = open_disk(s.ready, &device, ret_error);
         if (r >= 0 && access(device, F_OK) < 0)
-                r = sentence_errno(ret_error, negative_errno(), "The disk '%s' of the thin pool '%s/%s' is missing", device, s.pool.group, s.pool.name);
+                r = sentence_errno(ret_error, negative_errno(), "The disk '%s' of the thin pool '%s/%s' is missing", device, s.pool.group,
+                                   s.pool.name);
         if (r >= 0)
                 r = set_active(&s.pool, true, ret_error);
         if (r >= 0)
@@ -392,13 +406,15 @@ static json_t *pack_room(uint64_t used, uint64_t total) {
 }
 
 static int format_json(const ThinPool *p, const char *state, const char *disk, const ThinUsage *u, char **ret) {
-        _cleanup_json_ json_t *j = json_pack("{s:s,s:s,s:s,s:s*,s:i,s:i}", "volume_group", p->group, "thin_pool", p->name, "state", state, "disk", disk, "warn", (int) p->warn, "limit",
-                                             (int) p->limit);
+        _cleanup_json_ json_t *j = json_pack("{s:s,s:s,s:s,s:s*,s:i,s:i}", "volume_group", p->group, "thin_pool", p->name, "state", state,
+                                             "disk", disk, "warn", (int) p->warn, "limit", (int) p->limit);
 
         if (!j)
                 return -ENOMEM;
-        if (u && (json_object_set_new(j, "percent", json_integer(thin_usage_percent(u))) < 0 || json_object_set_new(j, "data", pack_room(u->data_used, u->data_total)) < 0 ||
-                  json_object_set_new(j, "metadata", pack_room(u->metadata_used, u->metadata_total)) < 0 || json_object_set_new(j, "needs_check", json_boolean(u->needs_check)) < 0))
+        if (u && json_object_update_new(j, json_pack("{s:i,s:o,s:o,s:b}", "percent", (int) thin_usage_percent(u),
+                                                     "data", pack_room(u->data_used, u->data_total),
+                                                     "metadata", pack_room(u->metadata_used, u->metadata_total),
+                                                     "needs_check", (int) u->needs_check)) < 0)
                 return -ENOMEM;
         *ret = json_format(j);
         return *ret ? 0 : -ENOMEM;
@@ -411,7 +427,8 @@ static int format_text(const ThinPool *p, const char *state, const char *disk, c
         if (disk)
                 strbuf_addf(&b, "Disk=%s\n", disk);
         if (u)
-                strbuf_addf(&b, "Used=%u%%\nData=%llu/%llu\nMetadata=%llu/%llu\nNeedsCheck=%s\n", thin_usage_percent(u), (unsigned long long) u->data_used,
+                strbuf_addf(&b, "Used=%u%%\nData=%llu/%llu\nMetadata=%llu/%llu\nNeedsCheck=%s\n", thin_usage_percent(u),
+                            (unsigned long long) u->data_used,
                             (unsigned long long) u->data_total, (unsigned long long) u->metadata_used, (unsigned long long) u->metadata_total, u->needs_check ? "yes" : "no");
         strbuf_addf(&b, "Warn=%u%%\nLimit=%u%%\n", p->warn, p->limit);
         return strbuf_finish(&b, ret, NULL);

@@ -13,7 +13,8 @@
 /* The least that a volume group, and a pool worth the name, fit into. */
 #define STORAGE_SIZE_MIN MIB(256)
 
-/* Makes it, or goes on where a call that was killed has ended; there already is fine. `disk` NULL: in a file of loop_size bytes. -EEXIST: there is another one.
+/* Makes it, or goes on where a call that was killed has ended; there already is fine. `disk` NULL: in a file of loop_size bytes. -EEXIST: there
+ * is another one.
  * -ENOTEMPTY: there is something on the disk. *ret_new says whether there was something to do. */
 int storage_init(const char *disk, uint64_t loop_size, bool *ret_new, char **ret_error);
 

@@ -5,6 +5,7 @@
 #include "definition/definition.h"
 #include "image/image.h"
 
-/* Makes the image's volume where it is missing, and the VM's snapshot of it: anew, or, where it is kept, once; as large as RootSize=. The VM does not run, and is locked.
+/* Makes the image's volume where it is missing, and the VM's snapshot of it: anew, or, where it is kept, once; as large as RootSize=. The VM
+ * does not run, and is locked.
  * -ENOSPC: the pool is, or would be, full. */
 int root_volume_prepare(const Definition *d, const ImageConfig *image, char **ret_error);

@@ -396,7 +396,8 @@ static int write_node(Writer *w, const sqfs_tree_node_t *n) {
         errcode_t e = 0;
         int k = 0;
 
-        if (number < 1 || number > w->source.super.inode_count || (n->parent && n->parent->inode->base.inode_number > w->source.super.inode_count))
+        if (number < 1 || number > w->source.super.inode_count ||
+            (n->parent && n->parent->inode->base.inode_number > w->source.super.inode_count))
                 return fail_source(&w->source, SQFS_ERROR_CORRUPTED, w->error);
         ino = w->inodes + number;
         dir = n->parent ? w->inodes[n->parent->inode->base.inode_number] : EXT2_ROOT_INO;

@@ -66,12 +66,14 @@ int thin_pool_get_usage(const ThinPool *p, ThinUsage *ret, char **ret_error) {
         if (r == -ENXIO)
                 r = thin_dm_query(path + strlen(THIN_DEVICES_DIR), "thin-pool", &status, &table, ret_error);
         if (r == -ENXIO)
-                return sentence(ret_error, -ENODEV, "The thin pool '%s/%s' is not there, or not active: see that its disk is there and run inferno-storage activate, or make it with "
+                return sentence(ret_error, -ENODEV, "The thin pool '%s/%s' is not there, or not active: see that its disk is there and run "
+                                "inferno-storage activate, or make it with "
                                 "inferno-storage init.", p->group, p->name);
         if (r < 0)
                 return r;
         r = thin_usage_parse(status, table, ret);
-        return r < 0 ? sentence(ret_error, r, "The kernel says of the thin pool '%s/%s' what is not understood: \"%.200s\".", p->group, p->name, status) : 0;
+        return r < 0 ? sentence(ret_error, r, "The kernel says of the thin pool '%s/%s' what is not understood: \"%.200s\".", p->group, p->name,
+                                status) : 0;
 }
 
 int thin_pool_check_room(const ThinPool *p, const char *what, char **ret_error) {
@@ -84,18 +86,23 @@ int thin_pool_check_room(const ThinPool *p, const char *what, char **ret_error) 
                 return r;
         used = thin_usage_percent(&u);
         if (u.state == THIN_FAILED)
-                return sentence(ret_error, -EIO, "The thin pool '%s/%s' has failed, so %s: see the kernel's messages, and bring its disk back.", p->group, p->name, what);
+                return sentence(ret_error, -EIO, "The thin pool '%s/%s' has failed, so %s: see the kernel's messages, and bring its disk back.",
+                                p->group, p->name, what);
         if (u.needs_check || u.state == THIN_READ_ONLY)
-                return sentence(ret_error, -EUCLEAN, "The thin pool '%s/%s' can only be read, its metadata being damaged or full, so %s: stop what uses it and run "
+                return sentence(ret_error, -EUCLEAN, "The thin pool '%s/%s' can only be read, its metadata being damaged or full, so %s: stop "
+                                "what uses it and run "
                                 "lvconvert --repair %s/%s.", p->group, p->name, what, p->group, p->name);
         if (u.state == THIN_FULL || used >= p->limit)
-                return sentence(ret_error, -ENOSPC, "The thin pool '%s/%s' is full to %u%% (ThinPoolLimit=%u%%), so %s: remove volumes or snapshots, or make it larger with lvextend.",
+                return sentence(ret_error, -ENOSPC, "The thin pool '%s/%s' is full to %u%% (ThinPoolLimit=%u%%), so %s: remove volumes or "
+                                "snapshots, or make it larger with lvextend.",
                                 p->group, p->name, u.state == THIN_FULL ? 100 : used, p->limit, what);
         if (used >= p->warn)
-                log_warning("The thin pool '%s/%s' is full to %u%%: at %u%% nothing more will be begun. Remove volumes or snapshots, or make it larger with lvextend.",
+                log_warning("The thin pool '%s/%s' is full to %u%%: at %u%% nothing more will be begun. Remove volumes or snapshots, or make it "
+                            "larger with lvextend.",
                             p->group, p->name, used, p->limit);
         if (u.queues)
-                log_warning("The thin pool '%s/%s' would have guests hang when it is full, instead of telling them: run lvchange --errorwhenfull y %s/%s.",
+                log_warning("The thin pool '%s/%s' would have guests hang when it is full, instead of telling them: run lvchange --errorwhenfull "
+                            "y %s/%s.",
                             p->group, p->name, p->group, p->name);
         return 0;
 }
@@ -130,17 +137,20 @@ int thin_get_mapped(const ThinPool *p, const char *lv, uint64_t *ret) {
 int thin_check_free(const ThinPool *p, const char *lv, char **ret_error) {
         int r = thin_exists(p, lv, ret_error);
 
-        return r <= 0 ? r : sentence(ret_error, -EEXIST, "The logical volume '%s/%s' is there already, and belongs to nothing of Inferno's: move it away with lvrename.", p->group, lv);
+        return r <= 0 ? r : sentence(ret_error, -EEXIST, "The logical volume '%s/%s' is there already, and belongs to nothing of Inferno's: move "
+                                     "it away with lvrename.", p->group, lv);
 }
 
 int thin_make(const ThinPool *p, const char *lv, uint64_t size, char **ret_error) {
-        _cleanup_free_ char *bytes = strf("%llub", (unsigned long long) size), *what = strf("Cannot make the logical volume '%s/%s'", p->group, lv);
+        _cleanup_free_ char *what = strf("Cannot make the logical volume '%s/%s'", p->group, lv);
+        _cleanup_free_ char *bytes = strf("%llub", (unsigned long long) size);
         int r;
 
         if (!bytes || !what)
                 return -ENOMEM;
         r = thin_check_free(p, lv, ret_error);
-        return r < 0 ? r : thin_lvm(what, NULL, ret_error, "lvcreate", "-q", "-y", "--wipesignatures", "n", "--virtualsize", bytes, "--thinpool", p->name, "--name", lv, p->group, NULL);
+        return r < 0 ? r : thin_lvm(what, NULL, ret_error, "lvcreate", "-q", "-y", "--wipesignatures", "n", "--virtualsize", bytes, "--thinpool",
+                                    p->name, "--name", lv, p->group, NULL);
 }
 
 int thin_copy(const ThinPool *p, const char *from, const char *to, char **ret_error) {
@@ -150,11 +160,13 @@ int thin_copy(const ThinPool *p, const char *from, const char *to, char **ret_er
         if (!origin || !what)
                 return -ENOMEM;
         r = thin_check_free(p, to, ret_error);
-        return r < 0 ? r : thin_lvm(what, NULL, ret_error, "lvcreate", "-q", "-y", "--snapshot", "--setactivationskip", "n", "--name", to, origin, NULL);
+        return r < 0 ? r : thin_lvm(what, NULL, ret_error, "lvcreate", "-q", "-y", "--snapshot", "--setactivationskip", "n", "--name", to,
+                                    origin, NULL);
 }
 
 int thin_grow(const ThinPool *p, const char *lv, uint64_t size, char **ret_error) {
-        _cleanup_free_ char *bytes = strf("%llub", (unsigned long long) size), *name = full_name(p, lv), *what = strf("Cannot make the logical volume '%s/%s' larger", p->group, lv);
+        _cleanup_free_ char *what = strf("Cannot make the logical volume '%s/%s' larger", p->group, lv);
+        _cleanup_free_ char *bytes = strf("%llub", (unsigned long long) size), *name = full_name(p, lv);
 
         if (!bytes || !name || !what)
                 return -ENOMEM;
@@ -180,7 +192,8 @@ int thin_remove(const ThinPool *p, const char *lv, char **ret_error) {
 
 int thin_remove_volume(const ThinPool *p, const char *volume, char **ret_error) {
         _cleanup_free_ char *disk = thin_lv_name(THIN_VOLUME, volume, NULL), *new = thin_lv_name(THIN_NEW, volume, NULL), *old = thin_lv_name(THIN_OLD, volume, NULL);
-        _cleanup_free_ char *snapshots = thin_lv_name(THIN_SNAPSHOT, volume, ""), *what = strf("Cannot remove the logical volumes of volume '%s' from '%s'", volume, p->group);
+        _cleanup_free_ char *what = strf("Cannot remove the logical volumes of volume '%s' from '%s'", volume, p->group);
+        _cleanup_free_ char *snapshots = thin_lv_name(THIN_SNAPSHOT, volume, "");
         _cleanup_free_ char *select = NULL;
         _cleanup_strbuf_ StrBuf b = {};
         int r;

@@ -20,9 +20,11 @@ int thin_open(const ThinPool *p, const char *lv, int flags, uint64_t *ret_size, 
                 return -ENOMEM;
         fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd < 0 && errno == ENOENT && access(pool, F_OK) < 0)
-                return sentence(ret_error, -ENODEV, "The thin pool '%s/%s' is not there: see that its disk is, and run inferno-storage activate.", p->group, p->name);
+                return sentence(ret_error, -ENODEV, "The thin pool '%s/%s' is not there: see that its disk is, and run inferno-storage "
+                                "activate.", p->group, p->name);
         if (fd < 0 && errno == ENOENT)
-                return sentence(ret_error, -ENOENT, "The logical volume '%s/%s' is missing: if lvs shows it, activate it with vgchange -ay %s.", p->group, lv, p->group);
+                return sentence(ret_error, -ENOENT, "The logical volume '%s/%s' is missing: if lvs shows it, activate it with vgchange -ay %s.",
+                                p->group, lv, p->group);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return sentence_errno(ret_error, negative_errno(), "Cannot open '%s'", path);
         if (!S_ISBLK(st.st_mode))

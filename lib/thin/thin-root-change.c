@@ -32,7 +32,8 @@ int thin_root_prune(const ThinPool *p, char *const *wanted, char **ret_error) {
         select = strf("vg_name=\"%s\" && lv_name=~\"^inferno[.](" THIN_IMAGE "|begun)[.]\"", p->group);
         if (!select)
                 return -ENOMEM;
-        r = thin_lvm("Cannot list the images in the thin pool", &list, ret_error, "lvs", "--noheadings", "-o", "lv_name", "--select", select, NULL);
+        r = thin_lvm("Cannot list the images in the thin pool", &list, ret_error, "lvs", "--noheadings", "-o", "lv_name", "--select", select,
+                     NULL);
         rest = list;
         while (r >= 0 && (name = strsep(&rest, " \n")))
                 if (*name && !strv_contains(wanted, name))

@@ -13,7 +13,8 @@ int thin_pool_load(ThinPool *ret, char **ret_error) {
         int r;
 
         if (*layout_root())
-                return sentence(ret_error, -EOPNOTSUPP, "LVM is this machine's, so nothing of it can be below '%s': leave out --root=.", layout_root());
+                return sentence(ret_error, -EOPNOTSUPP, "LVM is this machine's, so nothing of it can be below '%s': leave out --root=.",
+                                layout_root());
         r = site_config_load(&site, &errors);
         if (r < 0)
                 return errors.n_lines > 0 ? sentence(ret_error, r, "%s", errors.lines[0]) : r;

@@ -7,8 +7,10 @@
  *      inferno.new.<volume>                    what is to become the volume's disk; holder of its lock only
  *      inferno.old.<volume>                    what was it
  *
- * All of them are active as long as the pool is. lvm(8) changes them; what every start asks, the kernel's device mapper answers. In their names "+" stands for the "-" of ours, which would
- * count twice in the length of a device's name, and "-" for "_", which is part of names that LVM keeps to itself. *ret_error is a sentence for people. */
+ * All of them are active as long as the pool is. lvm(8) changes them; what every start asks, the kernel's device mapper answers. In their names
+ * "+" stands for the "-" of ours, which would
+ * count twice in the length of a device's name, and "-" for "_", which is part of names that LVM keeps to itself. *ret_error is a sentence for
+ * people. */
 
 #include <sys/types.h>
 
@@ -28,7 +30,8 @@ void thin_pool_done(ThinPool *p);
 /* -ENODEV: the pool is not there, or not active. */
 int thin_pool_get_usage(const ThinPool *p, ThinUsage *ret, char **ret_error);
 
-/* Says whether something may be begun that will take room: -ENOSPC where the pool is, or is about to be, full; -EIO, -EUCLEAN where it is broken. Logs a warning where it comes close to that.
+/* Says whether something may be begun that will take room: -ENOSPC where the pool is, or is about to be, full; -EIO, -EUCLEAN where it is
+ * broken. Logs a warning where it comes close to that.
  * `what` ends the sentence that refuses: "volume 'data' is not made". */
 int thin_pool_check_room(const ThinPool *p, const char *what, char **ret_error);
 
@@ -65,6 +68,7 @@ int thin_remove(const ThinPool *p, const char *lv, char **ret_error);           
 /* The disk of a volume, what was and is to become it, and all snapshots. */
 int thin_remove_volume(const ThinPool *p, const char *volume, char **ret_error);
 
-/* Runs "lvm COMMAND ARGUMENT…", the arguments ended by NULL, without the disks of guests being read for what is LVM's. Returns 0 with what it printed in *ret_output (may be NULL), or
+/* Runs "lvm COMMAND ARGUMENT…", the arguments ended by NULL, without the disks of guests being read for what is LVM's. Returns 0 with what it
+ * printed in *ret_output (may be NULL), or
  * -EIO with its reason in a sentence that begins with `what`; -ENOSPC where that is room; -ENOPKG: there is no LVM. */
 int thin_lvm(const char *what, char **ret_output, char **ret_error, ...) __attribute__((sentinel));

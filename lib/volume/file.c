@@ -95,7 +95,8 @@ static int file_put(const char *volume, bool read_only, uid_t uid, uint64_t size
         if (r >= 0 && linkat(dir_fd, name, volumes_fd, volume, 0) < 0)
                 r = negative_errno();
         if (r == -EXDEV)
-                return sentence(ret_error, r, "'%s" LAYOUT_VOLUMES_DIR "' and '%s" LAYOUT_VMS_DIR "' must be on one file system, or volume '%s' cannot "
+                return sentence(ret_error, r, "'%s" LAYOUT_VOLUMES_DIR "' and '%s" LAYOUT_VMS_DIR "' must be on one file system, or volume '%s' "
+                                "cannot "
                                 "be put into a jail.", layout_root(), layout_root(), volume);
         return r;
 }

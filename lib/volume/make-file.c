@@ -51,7 +51,8 @@ static int check_free(const char *volume, char **ret_error) {
         int r = open_place(volume, NULL, &p, ret_error);
 
         if (r >= 0 && faccessat(p.dir_fd, p.name, F_OK, AT_SYMLINK_NOFOLLOW) >= 0)
-                return sentence(ret_error, -EEXIST, "'%s" LAYOUT_VOLUMES_DIR "/%s' is there already, and belongs to no volume: move it away.", layout_root(), p.name);
+                return sentence(ret_error, -EEXIST, "'%s" LAYOUT_VOLUMES_DIR "/%s' is there already, and belongs to no volume: move it away.",
+                                layout_root(), p.name);
         return r;
 }
 
@@ -112,7 +113,8 @@ static int remove_disk(const char *volume, char **ret_error) {
         if (r < 0)
                 return r;
         r = dir_for_each(p.dir_fd, unlink_snapshot, prefix);
-        if (r >= 0 && ((unlinkat(p.dir_fd, p.name, 0) < 0 && errno != ENOENT) || (unlinkat(p.dir_fd, p.temporary, 0) < 0 && errno != ENOENT) || fsync(p.dir_fd) < 0))
+        if (r >= 0 && ((unlinkat(p.dir_fd, p.name, 0) < 0 && errno != ENOENT) || (unlinkat(p.dir_fd, p.temporary, 0) < 0 && errno != ENOENT) ||
+                       fsync(p.dir_fd) < 0))
                 r = negative_errno();
         return r < 0 ? fail(&p, r, "remove", ret_error) : 0;
 }

@@ -37,12 +37,14 @@ static int open_volume(const char *volume, const char *snapshot, uint64_t size, 
                 return r;
         fd = thin_open(&p, lv, flags, &now, &error);
         if (fd == -ENOENT)
-                return sentence(ret_error, fd, "The disk of volume '%s' is missing. %s Or forget it with inferno-volume rm %s%s%s.", volume, error ?: "", volume, snapshot ? "@" : "",
+                return sentence(ret_error, fd, "The disk of volume '%s' is missing. %s Or forget it with inferno-volume rm %s%s%s.", volume,
+                                error ?: "", volume, snapshot ? "@" : "",
                                 snapshot ?: "");
         if (fd < 0)
                 return error ? sentence(ret_error, fd, "Volume '%s' cannot be used. %s", volume, error) : fd;
         if (now < size)
-                return sentence(ret_error, -EUCLEAN, "The logical volume '%s/%s' of volume '%s' has %llu bytes, not %llu: it was cut, so restore a snapshot.", p.group, lv, volume,
+                return sentence(ret_error, -EUCLEAN, "The logical volume '%s/%s' of volume '%s' has %llu bytes, not %llu: it was cut, so restore "
+                                "a snapshot.", p.group, lv, volume,
                                 (unsigned long long) now, (unsigned long long) size);
         return TAKE_FD(fd);
 }

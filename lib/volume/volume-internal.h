@@ -2,7 +2,8 @@
 #pragma once
 /* What the parts of lib/volume share: rows, locks, and the back ends, which are where the disks of volumes and snapshots are.
  *
- * A back end has two halves. Every start and stop wants the first one, and links no more; `snapshot` is NULL for the volume itself. The second changes what there is, with the volume held by its caller. */
+ * A back end has two halves. Every start and stop wants the first one, and links no more; `snapshot` is NULL for the volume itself. The second
+ * changes what there is, with the volume held by its caller. */
 
 #include "volume/volume.h"
 
@@ -10,7 +11,8 @@ typedef struct VolumeBackend {
         const char *name;               /* in the row, and after backend= */
         /* For programs and people. */
         int (*get_path)(const char *volume, const char *snapshot, char **ret, char **ret_error);
-        /* The disk, found to be at least as large as it should be: a larger one is what a killed volume_resize() has left. -ENOENT, -EUCLEAN: it has been cut. */
+        /* The disk, found to be at least as large as it should be: a larger one is what a killed volume_resize() has left. -ENOENT, -EUCLEAN:
+         * it has been cut. */
         int (*open)(const char *volume, const char *snapshot, uint64_t size, int flags, char **ret_error);
         /* Makes it the VM's, as <volume> in a directory of its jail. Errors that the caller cannot tell in its own words have a sentence. */
         int (*put)(const char *volume, bool read_only, uid_t uid, uint64_t size, int volumes_fd, char **ret_error);
