@@ -3,6 +3,7 @@
 /* Images in the local store: pulled, and flattened to one read-only file each. inferno-image(8). */
 
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "helpers/context.h"
 #include "helpers/loaded-units.h"
 #include "helpers/program.h"
+#include "helpers/progress-view.h"
 #include "image/image.h"
 
 static const char usage[] =
@@ -46,31 +48,51 @@ static int context_open(HelperContext *c) {
         return r != 0 ? r : helper_open_store(c);
 }
 
-/* On a terminal progress is one line that changes, in a log one now and then. */
+static ProgressView *view;              /* NULL: standard error is no terminal, or wants to know of warnings alone */
+
+static uint64_t now_usec(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * USEC_PER_SEC + (uint64_t) t.tv_nsec / NSEC_PER_USEC;
+}
+
+static void draw(void) {
+        struct winsize size = {};
+        const char *text;
+
+        (void) ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        text = progress_view_draw(view, size.ws_row ?: 24, size.ws_col ?: 80);
+        if (text)
+                fputs(text, stderr);
+}
+
+static void on_layers(const ImageLayer *layers, size_t n, void *userdata) {
+        progress_view_set_layers(view, layers, n, now_usec());
+        draw();
+}
+
+/* On a terminal progress is lines that change, in a log one now and then. */
 static void notify(ImageNotice kind, const char *text, void *userdata) {
         static char *last_text;
-        static bool line_open;
-        static struct timespec last;
-        struct timespec now;
+        static uint64_t last;
 
+        if (kind == IMAGE_NOTICE_PROGRESS && view) {
+                progress_view_set_text(view, text);
+                draw();
+                return;
+        }
         if (kind == IMAGE_NOTICE_PROGRESS) {
-                if (isatty(STDERR_FILENO)) {
-                        fprintf(stderr, "\r\033[K%s", text);
-                        line_open = true;
-                        return;
-                }
-                (void) clock_gettime(CLOCK_MONOTONIC, &now);
-                if (last.tv_sec == 0)
-                        last = now;
-                if (now.tv_sec - last.tv_sec < PROGRESS_SEC || streq_ptr(text, last_text))
+                uint64_t now = now_usec();
+
+                last = last ?: now;
+                if (now - last < PROGRESS_SEC * USEC_PER_SEC || streq_ptr(text, last_text))
                         return;
                 last = now;
                 (void) free_and_strdup(&last_text, text);
         }
-        if (line_open) {
-                fputs("\r\033[K", stderr);
-                line_open = false;
-        }
+        if (view)
+                fputs(progress_view_clear(view), stderr);
         if (kind == IMAGE_NOTICE_WARNING)
                 log_warning("%s", text);
         else
@@ -78,8 +100,9 @@ static void notify(ImageNotice kind, const char *text, void *userdata) {
 }
 
 static int finish(int r, const char *error) {
-        if (isatty(STDERR_FILENO))
-                fputs("\r\033[K", stderr);
+        if (view)
+                fputs(progress_view_clear(view), stderr);
+        view = progress_view_free(view);
         return r < 0 ? helper_log_sentence(r, error) : r;
 }
 
@@ -88,7 +111,14 @@ static int get(HelperContext *c, const char *reference, PullPolicy policy) {
         _cleanup_free_ char *error = NULL;
         int r;
 
-        r = image_ensure(c->store, reference, policy, &c->site, notify, NULL, &config, &error);
+        if (isatty(STDERR_FILENO) && log_get_max_level() >= LOG_INFO) {
+                r = progress_view_new(&view);
+                if (r < 0)
+                        return log_oom();
+        }
+        const ImageObserver observer = { .notify = notify, .layers = view ? on_layers : NULL };
+
+        r = image_ensure(c->store, reference, policy, &c->site, &observer, &config, &error);
         return finish(r, error);
 }
 

@@ -47,6 +47,7 @@ static int merge_layers(Work *w, Tree *tree, LayerData *layers, bool *ret_refetc
                 _cleanup_close_ int fd = -EBADF;
                 bool wrong = false;
 
+                work_layer_is(w, d, IMAGE_LAYER_UNPACKING);
                 work_say(w, IMAGE_NOTICE_PROGRESS, "Unpacking layer %zu of %zu, %.1f MiB.", i + 1,
                                 w->manifest.n_layers, (double) d->size / (double) MIB(1));
                 fd = work_open_blob(w->layers_fd, d->digest, d->size, w->layers_are_ours ? O_NOFOLLOW : 0);
@@ -74,6 +75,7 @@ static int merge_layers(Work *w, Tree *tree, LayerData *layers, bool *ret_refetc
                         return r == -ENOMEM ? r
                                             : image_error_prefix(ret_error, r, "layer %zu of %zu (%s)",
                                                               i + 1, w->manifest.n_layers, d->digest);
+                work_layer_is(w, d, IMAGE_LAYER_UNPACKED);
         }
         return 0;
 }
@@ -93,6 +95,7 @@ static int build_to(Work *w, int fd, uint64_t *ret_size, bool *ret_refetch, char
         layers = calloc(w->manifest.n_layers + 1, sizeof(LayerData));
         if (!layers)
                 return -ENOMEM;
+        work_begin_layers(w, &w->manifest);
         r = tree_new(w->site->image_entries_max, &tree);
         if (r >= 0)
                 r = merge_layers(w, tree, layers, ret_refetch, ret_error);
@@ -294,15 +297,15 @@ static int ensure(Work *w, const char *reference, PullPolicy policy, ImageConfig
 }
 
 int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site,
-                ImageNotify notify, void *userdata, ImageConfig *ret, char **ret_error) {
+                const ImageObserver *observer, ImageConfig *ret, char **ret_error) {
         _cleanup_work_ Work w = WORK_EMPTY;
         char *error = NULL;
         int r;
 
         w.store = store;
         w.site = site;
-        w.notify = notify;
-        w.userdata = userdata;
+        if (observer)
+                w.observer = *observer;
         r = ensure(&w, reference, policy, ret, &error);
         if (ret_error)
                 *ret_error = error;

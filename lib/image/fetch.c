@@ -111,10 +111,17 @@ static uint64_t skopeo_tick(void *userdata) {
         int fd = open(w->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         uint64_t n = fd >= 0 ? count_bytes(fd, 0) : 0;
 
-        if (n > 0)
+        if (n > 0 && !w->observer.layers)
                 work_say(w, IMAGE_NOTICE_PROGRESS, "Getting %s: %.1f MiB of the blobs under way are here.",
                                 w->reference, (double) n / (double) MIB(1));
         return n;
+}
+
+static void skopeo_line(const char *line, void *userdata) {
+        Work *w = userdata;
+
+        if (progress_take_line(&w->progress, line))
+                work_show_layers(w);
 }
 
 /* skopeo's arguments are put together from borrowed strings. */
@@ -138,6 +145,7 @@ static int run(Work *w, Args *a, size_t output_max, char **ret_output, size_t *r
                 .held_fd = w->reference_lock_fd,
                 .warning = skopeo_warning,
                 .tick = skopeo_tick,
+                .line = w->observer.layers && output_max == 0 ? skopeo_line : NULL,
                 .userdata = w,
         };
 
@@ -273,6 +281,7 @@ static int fetch_registry(Work *w, char **ret_error) {
                 source = strf("%s@%s", name, digest);
                 if (!source)
                         return -ENOMEM;
+                work_begin_layers(w, &d);
                 r = skopeo_copy(w, source, oci_media_type_is_docker(d.media_type) ? "v2s2" : "oci", true, ret_error);
                 if (r < 0)
                         return r;

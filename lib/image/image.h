@@ -36,12 +36,36 @@ typedef enum ImageNotice {
 } ImageNotice;
 typedef void (*ImageNotify)(ImageNotice kind, const char *text, void *userdata);
 
+typedef enum ImageLayerState {
+        IMAGE_LAYER_WAITING,            /* nothing was heard of it yet */
+        IMAGE_LAYER_GETTING,
+        IMAGE_LAYER_HERE,
+        IMAGE_LAYER_UNPACKING,
+        IMAGE_LAYER_UNPACKED,
+} ImageLayerState;
+
+enum { IMAGE_LAYER_ID_MAX = 12 };       /* as many digits as people are used to */
+
+typedef struct ImageLayer {
+        char id[IMAGE_LAYER_ID_MAX + 1];        /* of its digest */
+        ImageLayerState state;
+        uint64_t done, size;            /* bytes as they are transferred; size 0: not known */
+} ImageLayer;
+
+/* Who watches. All may be NULL. */
+typedef struct ImageObserver {
+        ImageNotify notify;
+        /* All layers, when one of them has come further: some times a second. Borrowed. With it, skopeo writes to a terminal. */
+        void (*layers)(const ImageLayer *layers, size_t n, void *userdata);
+        void *userdata;
+} ImageObserver;
+
 /* Pulls where the policy says so, builds the image file where it is missing, records it. Two processes that ask for one image build it once.
  * The error, if any, is one sentence that names image, layer and entry: -EBADMSG, the image is malformed or not what its digests say; -EOPNOTSUPP:
  * of a kind that we do not run; -EFBIG: over a limit of the site's; -ENOENT: there is no such image; -EACCES: not allowed to have it;
- * -ENXIO: the registry cannot be reached, or has fallen silent; -ENOPKG: no skopeo; others as the system gave them. */
+ * -ENXIO: the registry cannot be reached, or has fallen silent; -ENOPKG: no skopeo; others as the system gave them. The observer may be NULL. */
 int image_ensure(Store *store, const char *reference, PullPolicy policy, const SiteConfig *site,
-                ImageNotify notify, void *userdata, ImageConfig *ret, char **ret_error);
+                const ImageObserver *observer, ImageConfig *ret, char **ret_error);
 
 /* Forgets the reference, and removes the image file and the blobs that nothing else needs. -ENOENT: not there. */
 int image_remove(Store *store, const char *reference, ImageNotify notify, void *userdata, char **ret_error);

@@ -159,8 +159,7 @@ int image_remove(Store *store, const char *reference, ImageNotify notify, void *
         int r;
 
         w.store = store;
-        w.notify = notify;
-        w.userdata = userdata;
+        w.observer = (ImageObserver) { .notify = notify, .userdata = userdata };
         r = work_open(&w, reference, ret_error);
         if (r < 0)
                 return r;

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,12 +12,15 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "image/error.h"
+#include "image/progress.h"
 #include "image/skopeo.h"
 
 enum {
         TICK_MSEC = 500,
         LINE_MAX_SIZE = 64 * 1024,
         HELD_FD = 3,
+        TERMINAL_ROWS = 1024,           /* a line for each blob */
+        TERMINAL_COLUMNS = 160,         /* in which no number is cut off */
 };
 
 char *skopeo_message(const char *line, bool *ret_is_warning) {
@@ -101,6 +105,31 @@ static const char *remedy_of_message(int error, const char *s) {
         return error == -EACCES ? " (AuthFile= of inferno.conf names the file with registries' passwords)" : "";
 }
 
+/* What skopeo writes to, and what we read that from. Nobody's controlling terminal. */
+static int open_terminal(int *ret_read, int *ret_write) {
+        const struct winsize size = { .ws_row = TERMINAL_ROWS, .ws_col = TERMINAL_COLUMNS };
+        _cleanup_close_ int read_fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), write_fd = -EBADF;
+
+        if (read_fd < 0 || unlockpt(read_fd) < 0)
+                return negative_errno();
+        write_fd = ioctl(read_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (write_fd < 0 || ioctl(write_fd, TIOCSWINSZ, &size) < 0)
+                return negative_errno();
+        *ret_read = TAKE_FD(read_fd);
+        *ret_write = TAKE_FD(write_fd);
+        return 0;
+}
+
+static int open_pipe(int *ret_read, int *ret_write) {
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return negative_errno();
+        *ret_read = fds[0];
+        *ret_write = fds[1];
+        return 0;
+}
+
 static int spawn_skopeo(char **argv, int out_fd, int err_fd, int held_fd, pid_t *ret) {
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attr;
@@ -179,6 +208,7 @@ static uint64_t now_msec(void) {
 /* Reads both pipes until they are closed. */
 static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, char **last_message) {
         _cleanup_strbuf_ StrBuf messages = {};
+        TerminalLines lines = {};
         struct pollfd p[] = { { .fd = out_fd, .events = POLLIN }, { .fd = err_fd, .events = POLLIN } };
         uint64_t next_tick = now_msec() + TICK_MSEC, last_change = now_msec(), state = 0;
         int r;
@@ -205,6 +235,9 @@ static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, 
                         if (p[i].fd < 0 || !p[i].revents)
                                 continue;
                         n = read(p[i].fd, buf, sizeof(buf));
+                        /* EIO: a terminal that nobody has open any more. */
+                        if (n < 0 && errno == EIO && i == 0 && run->line)
+                                n = 0;
                         if (n < 0 && errno != EINTR)
                                 return negative_errno();
                         if (n == 0)
@@ -220,6 +253,13 @@ static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, 
                                 r = messages.failed ? -ENOMEM : take_lines(&messages, run, false, last_message);
                                 if (r < 0)
                                         return r;
+                        } else if (run->line) {
+                                for (ssize_t j = 0; j < n; j++) {
+                                        const char *line = terminal_lines_take(&lines, buf[j]);
+
+                                        if (line)
+                                                run->line(line, run->userdata);
+                                }
                         } else if (run->output_max > 0) {
                                 if (output->size + (size_t) n > run->output_max)
                                         return -EFBIG;
@@ -234,17 +274,16 @@ int skopeo_run(char **argv, const SkopeoRun *run, char **ret_output, size_t *ret
         _cleanup_close_ int out_read = -EBADF, out_write = -EBADF, err_read = -EBADF, err_write = -EBADF;
         _cleanup_free_ char *last_message = NULL;
         _cleanup_strbuf_ StrBuf output = {};
-        int fds[2], r, status;
+        int r, status;
         pid_t pid;
 
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return negative_errno();
-        out_read = fds[0];
-        out_write = fds[1];
-        if (pipe2(fds, O_CLOEXEC) < 0)
-                return negative_errno();
-        err_read = fds[0];
-        err_write = fds[1];
+        r = run->line ? open_terminal(&out_read, &out_write) : -ENOTTY;
+        if (r < 0)
+                r = open_pipe(&out_read, &out_write);
+        if (r >= 0)
+                r = open_pipe(&err_read, &err_write);
+        if (r < 0)
+                return r;
 
         r = spawn_skopeo(argv, out_write, err_write, run->held_fd, &pid);
         if (r == -ENOENT)

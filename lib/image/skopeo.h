@@ -8,6 +8,7 @@ typedef struct SkopeoRun {
         size_t output_max;              /* bytes of its standard output that are kept; more is -EFBIG. 0: it is not kept */
         int held_fd;                    /* stays open in skopeo, so that a lock outlives a killed caller as long as skopeo does; or negative */
         void (*warning)(const char *text, void *userdata);
+        void (*line)(const char *line, void *userdata); /* not NULL: its standard output is a terminal, and that is what it writes there: progress.h. With output_max 0 */
         uint64_t (*tick)(void *userdata);       /* called about twice a second; a number that changes as long as something happens */
         void *userdata;
 } SkopeoRun;

@@ -26,13 +26,15 @@ void work_done(Work *w) {
         safe_close(w->store_lock_fd);
         oci_document_done(&w->manifest);
         oci_config_done(&w->config);
+        progress_done(&w->progress);
 }
+
 void work_say(const Work *w, ImageNotice kind, const char *format, ...) {
         _cleanup_free_ char *s = NULL;
         va_list ap;
         int k;
 
-        if (!w->notify)
+        if (!w->observer.notify)
                 return;
         va_start(ap, format);
         k = vasprintf(&s, format, ap);
@@ -41,7 +43,35 @@ void work_say(const Work *w, ImageNotice kind, const char *format, ...) {
                 s = NULL;
                 return;
         }
-        w->notify(kind, s, w->userdata);
+        w->observer.notify(kind, s, w->observer.userdata);
+}
+
+void work_begin_layers(Work *w, const OciDocument *manifest) {
+        progress_done(&w->progress);
+        for (size_t i = 0; i < manifest->n_layers; i++) {
+                const OciDescriptor *d = manifest->layers + i;
+                _cleanup_close_ int fd = work_open_blob(w->layers_fd, d->digest, d->size, 0);
+                ImageLayer *l = progress_layer(&w->progress, d->digest);
+
+                if (!l)
+                        return;
+                l->size = d->size;
+                l->state = fd >= 0 ? IMAGE_LAYER_HERE : IMAGE_LAYER_WAITING;
+        }
+        work_show_layers(w);
+}
+
+void work_layer_is(Work *w, const OciDescriptor *layer, ImageLayerState state) {
+        ImageLayer *l = progress_layer(&w->progress, layer->digest);
+
+        if (l)
+                l->state = state;
+        work_show_layers(w);
+}
+
+void work_show_layers(const Work *w) {
+        if (w->observer.layers && w->progress.n > 0)
+                w->observer.layers(w->progress.layers, w->progress.n, w->observer.userdata);
 }
 
 /* The store's folders. */

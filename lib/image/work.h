@@ -7,12 +7,12 @@
 
 #include "image/image.h"
 #include "image/oci.h"
+#include "image/progress.h"
 
 typedef struct Work {
         Store *store;
         const SiteConfig *site;
-        ImageNotify notify;
-        void *userdata;
+        ImageObserver observer;
         char *reference;                /* normalised */
         const char *architecture;
         char *images_path;
@@ -27,6 +27,7 @@ typedef struct Work {
         OciDocument manifest;
         OciConfig config;
 
+        Progress progress;
         char **blobs_before;            /* digests */
         bool blobs_remembered;
         char *scratch;                  /* folder of skopeo's that is being filled */
@@ -47,6 +48,12 @@ int work_open(Work *w, const char *reference, char **ret_error);
 /* Puts the image before the sentence of what failed by r, and the remedy behind it, where there is a common one. Returns r. */
 int work_complete_error(const Work *w, int r, const char *reference, char **ret_error);
 void work_say(const Work *w, ImageNotice kind, const char *format, ...) _printf_(3, 4);
+
+/* The layers are those of the manifest, of which nothing is said yet but whether they are here. */
+void work_begin_layers(Work *w, const OciDocument *manifest);
+/* One of the manifest's layers has come so far. */
+void work_layer_is(Work *w, const OciDescriptor *layer, ImageLayerState state);
+void work_show_layers(const Work *w);
 
 /* Locks, below images/lock. Always taken in this order: the reference's (who pulls it), the store's (LOCK_SH for who adds blobs, LOCK_EX for
  * who removes them), the manifest's (who builds its file). That others are waited for is said. */

@@ -67,12 +67,13 @@ static void notice(ImageNotice kind, const char *text, void *userdata) {
 }
 
 static int ensure(Fixture *f, const char *reference, PullPolicy policy, ImageConfig *ret) {
+        const ImageObserver observer = { .notify = notice, .userdata = f };
         ImageConfig c = {};
         int r;
 
         f->notices[0] = 0;
         f->error = (free(f->error), NULL);
-        r = image_ensure(f->store, reference, policy, &f->site, notice, f, &c, &f->error);
+        r = image_ensure(f->store, reference, policy, &f->site, &observer, &c, &f->error);
         if (r < 0)
                 assert_non_null(f->error);
         else
@@ -338,7 +339,7 @@ static void *ensure_thread(void *userdata) {
         Store *s;
 
         assert_ok(store_open(&s, NULL));
-        assert_ok(image_ensure(s, f->reference, PULL_MISSING, &f->site, NULL, NULL, &c, NULL));
+        assert_ok(image_ensure(s, f->reference, PULL_MISSING, &f->site, NULL, &c, NULL));
         image_config_done(&c);
         store_free(s);
         return NULL;

@@ -67,7 +67,7 @@ static void compare(Fixture *f) {
         size_t n;
 
         layout_finish(&f->layout);
-        if (image_ensure(f->store, f->reference, PULL_MISSING, &site, NULL, NULL, &c, &error) < 0)
+        if (image_ensure(f->store, f->reference, PULL_MISSING, &site, NULL, &c, &error) < 0)
                 fail_msg("%s", error);
         assert_int_equal(umoci(f, "bundle"), 0);
         assert_ok(image_compare(c.rootfs_path, tree, &differences, &n));
@@ -210,7 +210,7 @@ static void test_refused(void **state) {
                 layout_add_entries(&f->layout, root);
                 layout_add_entries(&f->layout, layers[i]);
                 layout_finish(&f->layout);
-                assert_error(image_ensure(f->store, f->reference, PULL_MISSING, &site, NULL, NULL, &c, &error), EBADMSG);
+                assert_error(image_ensure(f->store, f->reference, PULL_MISSING, &site, NULL, &c, &error), EBADMSG);
                 assert_int_not_equal(umoci(f, bundle), 0);
         }
 }
