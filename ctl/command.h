@@ -28,6 +28,7 @@ typedef enum CtlWord {
         CTL_WORD_IMAGE,
         CTL_WORD_VOLUME,
         CTL_WORD_SIGNAL,
+        CTL_WORD_SHELL,                 /* that there is completion for */
         CTL_WORD_CHOICE,                /* CtlOption.choices */
 } CtlWord;
 

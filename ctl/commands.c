@@ -49,6 +49,7 @@
         X(attach)               \
         X(proxy)                \
         X(completion)           \
+        X(completion_words)     \
         X(version)
 
 #define DECLARE(name) extern const Command command_##name;

@@ -116,8 +116,7 @@ static int take_option(Parser *p, const CtlOption *o, bool common, const char *v
         return r;
 }
 
-static const CtlOption *find_any(const Parser *p, const char *name, size_t n, char letter, bool *ret_common) {
-        const Command *command = p->line->command;
+static const CtlOption *find_any(const Command *command, const char *name, size_t n, char letter, bool *ret_common) {
         const CtlOption *o = find_option(command ? command->options : NULL, name, n, letter);
 
         *ret_common = !o;
@@ -128,13 +127,20 @@ static const CtlOption *find_any(const Parser *p, const char *name, size_t n, ch
         return o && o->kind != CTL_OPTION_FLAG && command && !(command->flags & COMMAND_FORMAT) ? NULL : o;
 }
 
+const CtlOption *command_option_with_value(const Command *command, const char *name, size_t n, char letter) {
+        bool common;
+        const CtlOption *o = find_any(command, name, n, letter, &common);
+
+        return o && o->kind != CTL_OPTION_FLAG ? o : NULL;
+}
+
 static int take_long(Parser *p, const char *arg) {
         const char *equals = strchr(arg, '=');
         size_t n = equals ? (size_t) (equals - arg) : strlen(arg);
         const CtlOption *o;
         bool common;
 
-        o = find_any(p, arg, n, 0, &common);
+        o = find_any(p->line->command, arg, n, 0, &common);
         if (!o)
                 return sentence(p->ret_error, -EINVAL, "%s: unknown option \"--%.*s\".", whose(p), (int) MIN(n, (size_t) 100), arg);
         if (equals && o->kind == CTL_OPTION_FLAG)
@@ -148,7 +154,7 @@ static int take_letters(Parser *p, const char *letters) {
                 bool common;
                 int r;
 
-                o = find_any(p, NULL, 0, *l, &common);
+                o = find_any(p->line->command, NULL, 0, *l, &common);
                 if (!o)
                         return sentence(p->ret_error, -EINVAL, "%s: unknown option \"-%c\".", whose(p), *l >= ' ' && *l < 0x7f ? *l : '?');
                 if (o->kind != CTL_OPTION_FLAG)

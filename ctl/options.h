@@ -21,5 +21,8 @@ void command_line_done(CommandLine *l);
 /* Sets also the targets of the command's options. -EINVAL: wrong, *ret_error is a sentence. */
 int command_line_parse(int argc, char **argv, CommandLine *ret, char **ret_error);
 
+/* An option of the command, or of all, by its name of n bytes, or by its letter (name is NULL), if it has a value; else NULL. */
+const CtlOption *command_option_with_value(const Command *command, const char *name, size_t n, char letter);
+
 /* What --help prints. */
 void help_print(FILE *f, const CommandLine *l);

@@ -216,26 +216,117 @@ static void test_help(void **state) {
         assert_non_null(strstr(text, "\n  create NAME --image=REFERENCE [-- COMMAND…]\n                                Define a VM"));
 }
 
+static int names(CtlWord word, char ***ret, void *userdata) {
+        static const char *const all[] = {
+                [CTL_WORD_VM] = "web1 web2 \n db",
+                [CTL_WORD_IMAGE] = "docker://docker.io/library/nginx:latest oci:/images/x",
+                [CTL_WORD_VOLUME] = "data",
+        };
+        _cleanup_free_ char *text = strdup(all[word]);
+
+        assert_non_null(text);
+        for (char *p = text, *name; (name = strsep(&p, " "));)
+                assert_ok(strv_extend(ret, name));
+        return 0;
+}
+
+/* What is offered for the last of the words, descriptions left out, a blank behind each. */
+static char *complete(const char *line) {
+        _cleanup_free_ char *copy = strdup(line), *text = NULL;
+        _cleanup_strv_ char **words = NULL;
+        StrBuf b = {};
+        char *out;
+
+        assert_non_null(copy);
+        for (char *p = copy, *word; (word = strsep(&p, " "));)
+                assert_ok(strv_extend(&words, word));
+        assert_ok(completion_words(words, strv_length(words), names, NULL, &text));
+        for (char *p = text, *l; (l = strsep(&p, "\n")) && p;)
+                strbuf_addf(&b, "%.*s ", (int) strcspn(l, "\t"), l);
+        assert_ok(strbuf_finish(&b, &out, NULL));
+        return out;
+}
+
 static void test_completion(void **state) {
-        static const char *const shells[] = { "bash", "zsh", "fish" };
-        char *script;
+        static const struct {
+                const char *line, *offered;
+        } cases[] = {
+                { "sta", "status start " },
+                { "-q sta", "status start " },
+                { "nothing ", "" },
+                { "start ", "web1 web2 db " },
+                { "start web1 w", "web1 web2 " },
+                { "status web1 ", "" },
+                { "start --det", "--detach " },
+                { "start -- --det", "" },
+                { "start -- w", "web1 web2 " },
+                { "--", "--quiet --help --version " },
+                { "list --st", "--state= " },
+                { "list --state=f", "--state=failed " },
+                { "list --state f", "failed " },
+                { "list --state failed --fo", "--format= " },
+                { "list --nothing=f", "" },
+                { "ps --state=inact", "--state=inactive " },
+                { "status --format json w", "web1 web2 " },
+                { "stop -t 5 w", "web1 web2 " },
+                { "stop -t5 w", "web1 web2 " },
+                { "stop -kt 5 w", "web1 web2 " },
+                { "stop -s SIGT", "SIGTERM " },
+                { "signal web1 SIGUSR", "SIGUSR1 SIGUSR2 " },
+                { "signal web1 HUP ", "" },
+                { "volume r", "resize restore rm " },
+                { "volume rm ", "data " },
+                { "volume list --q", "--quiet " },
+                { "volume nothing ", "" },
+                { "logs ", "tail web1 web2 db " },
+                { "logs -f ", "web1 web2 db " },
+                { "logs -- ", "web1 web2 db " },
+                { "logs web1 --str", "--stream= " },
+                { "logs web1 --stream=me", "--stream=metrics " },
+                { "logs tail ", "" },
+                { "logs tail --pri", "--priority= " },
+                { "create x --image=oci", "--image=oci:/images/x " },
+                { "create x --image=docker://docker.io/library/nginx:l", "--image=docker://docker.io/library/nginx:latest " },
+                { "create x --root=", "--root=ephemeral --root=persistent " },
+                { "create x --env-file=/e", ":files " },
+                { "create x -- --ro", "" },
+                { "exec web1 --ti", "--timeout= " },
+                { "exec web1 -- l", "" },
+                { "exec web1 sh -", "" },
+                { "verify /et", ":files " },
+                { "completion ", "words bash zsh fish " },
+                { "completion words -- --he", "" },
+        };
+        _cleanup_free_ char *all = NULL, *none = NULL;
 
-        for (size_t i = 0; i < ELEMENTSOF(shells); i++) {
-                _cleanup_free_ char *text = NULL;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *offered = complete(cases[i].line);
 
-                assert_ok(completion_script(shells[i], &text));
-                for (const Command *const *c = commands; *c; c++) {
-                        _cleanup_free_ char *quoted = strf("'%s'", (*c)->name);
+                if (!streq(offered, cases[i].offered))
+                        fail_msg("for \"%s\": \"%s\"", cases[i].line, offered);
+        }
+        /* All commands and options, each once. */
+        all = complete("");
+        for (const Command *const *c = commands; *c; c++) {
+                _cleanup_free_ char *word = strf(" %.*s ", (int) strcspn((*c)->name, " "), (*c)->name), *line = strf("%s --", (*c)->name), *options = complete(line);
+                _cleanup_free_ char *padded = strjoin(" ", all);
+                const char *found = strstr(padded, word);
 
-                        assert_non_null(strstr(text, quoted));
-                        for (const CtlOption *o = (*c)->options; o && o->name; o++) {
-                                _cleanup_free_ char *option = strf(i == 2 ? "-l %s" : "--%s", o->name);
+                assert_non_null(found);
+                assert_null(strstr(found + 1, word));
+                for (const CtlOption *o = (*c)->options; o && o->name; o++) {
+                        _cleanup_free_ char *option = strf("--%s%s ", o->name, o->argument ? "=" : "");
 
-                                assert_non_null(strstr(text, option));
-                        }
+                        assert_non_null(strstr(options, option));
                 }
         }
-        assert_error(completion_script("tcsh", &script), EINVAL);
+        assert_ok(completion_words(NULL, 0, names, NULL, &none));
+        assert_non_null(strstr(none, "\nstart\tStart a VM"));
+
+        assert_non_null(strstr(completion_script("bash"), "complete -F"));
+        assert_non_null(strstr(completion_script("zsh"), "#compdef infernoctl\n"));
+        assert_non_null(strstr(completion_script("fish"), "complete -c infernoctl"));
+        assert_null(completion_script("tcsh"));
 }
 
 static const TableColumn columns[] = {
