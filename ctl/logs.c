@@ -3,24 +3,16 @@
 #include <limits.h>
 #include <poll.h>
 #include <syslog.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "base/base64.h"
 #include "base/log.h"
-#include "base/parse.h"
 #include "base/sentence.h"
 #include "base/str.h"
 #include "ctl/logs.h"
 #include "ctl/table.h"
 #include "json/json.h"
-#include "layout/layout.h"
-
-/* Who else writes to the journal for a VM. */
-static const char *const steps[] = {
-        "inferno-image", "inferno-tap", "inferno-volume", "inferno-initramfs", "inferno-chroot", "inferno-jailer", "inferno-cleanup",
-};
-static const char *const streams[] = { "stdout", "stderr", "console", "vmm", "kiln", "metrics" };
+#include "vmjournal/vm-journal.h"
 
 typedef struct Logs {
         const LogQuery *query;
@@ -35,149 +27,28 @@ static void logs_done(Logs *l) {
         sd_journal_close(l->journal);
 }
 
-static int add_match(sd_journal *j, const char *field, const char *value) {
-        _cleanup_free_ char *match = strjoin(field, "=", value);
-
-        return match ? sd_journal_add_match(j, match, 0) : -ENOMEM;
-}
-
-/* What its unit's processes say, and what PID 1 says of it. */
-static int match_vm(sd_journal *j, const char *vm, bool with_systemd) {
-        _cleanup_free_ char *unit = layout_unit_name(vm);
-        int r;
-
-        if (!unit)
-                return -ENOMEM;
-        r = add_match(j, "_SYSTEMD_UNIT", unit);
-        if (r < 0 || !with_systemd)
-                return r;
-        r = sd_journal_add_disjunction(j);
-        if (r >= 0)
-                r = add_match(j, "UNIT", unit);
-        if (r >= 0)
-                r = add_match(j, "_PID", "1");
-        return r >= 0 ? sd_journal_add_disjunction(j) : r;
-}
-
-/* There is no matching of a unit's template, and VMs come while we follow: so whatever may be of one, of which entry_vm() then takes what is. */
-static int match_all(sd_journal *j) {
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(streams); i++)
-                r = add_match(j, "INFERNO_STREAM", streams[i]);
-        if (r >= 0)
-                r = sd_journal_add_disjunction(j);
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(steps); i++)
-                r = add_match(j, "SYSLOG_IDENTIFIER", steps[i]);
-        if (r >= 0)
-                r = sd_journal_add_disjunction(j);
-        return r >= 0 ? add_match(j, "_PID", "1") : r;
-}
-
 static int add_matches(sd_journal *j, const LogQuery *q) {
         int r = 0;
 
         if (!q->vms && !q->streams)
-                r = match_all(j);
+                r = vm_journal_match_all(j);
         STRV_FOREACH(vm, q->vms)
                 if (r >= 0)
-                        r = match_vm(j, *vm, !q->streams);
+                        r = vm_journal_match(j, *vm, !q->streams);
         if (r >= 0)
                 r = sd_journal_add_conjunction(j);
         STRV_FOREACH(stream, q->streams)
                 if (r >= 0)
-                        r = add_match(j, "INFERNO_STREAM", *stream);
+                        r = vm_journal_match_field(j, "INFERNO_STREAM", *stream);
         if (r < 0 || (q->priority_min == LOG_EMERG && q->priority_max == LOG_DEBUG))
                 return r;
         r = sd_journal_add_conjunction(j);
         for (int p = q->priority_min; r >= 0 && p <= q->priority_max; p++) {
                 const char value[] = { (char) ('0' + p), 0 };
 
-                r = add_match(j, "PRIORITY", value);
+                r = vm_journal_match_field(j, "PRIORITY", value);
         }
         return r;
-}
-
-/* libsystemd leaves out the files that the caller may not read, without a word. */
-static int check_readable(char **ret_error) {
-        sd_journal *j;
-        bool readable;
-        int r;
-
-        r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY | SD_JOURNAL_SYSTEM);
-        if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot open the journal");
-        readable = sd_journal_has_runtime_files(j) > 0 || sd_journal_has_persistent_files(j) > 0;
-        sd_journal_close(j);
-        if (readable)
-                return 0;
-        return geteuid() == 0 ? sentence(ret_error, -ENOENT, "The journal has no files: see systemctl status systemd-journald.")
-                              : sentence(ret_error, -EACCES, "The journal may be read by root and the group 'systemd-journal': try it with sudo, or have "
-                                         "yourself added to that group.");
-}
-
-/* With the files of users: to journald each VM is one, by its uid. */
-static int open_journal(sd_journal **ret, char **ret_error) {
-        sd_journal *j;
-        int r;
-
-        r = check_readable(ret_error);
-        if (r < 0)
-                return r;
-        r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);
-        if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot open the journal");
-        /* Also long messages whole; what a message can be is journald's to limit. */
-        r = sd_journal_set_data_threshold(j, 0);
-        if (r < 0) {
-                sd_journal_close(j);
-                return sentence_errno(ret_error, r, "Cannot open the journal");
-        }
-        *ret = j;
-        return 0;
-}
-
-/* The value of a field, good until the next call; false: there is none, or it cannot be read. */
-static bool get_field(sd_journal *j, const char *name, const char **ret, size_t *ret_n) {
-        size_t n, skip = strlen(name) + 1;
-        const void *data;
-
-        if (sd_journal_get_data(j, name, &data, &n) < 0 || n < skip)
-                return false;
-        *ret = (const char *) data + skip;
-        *ret_n = n - skip;
-        return true;
-}
-
-static bool field_is(sd_journal *j, const char *name, const char *value) {
-        const char *data;
-        size_t n;
-
-        return get_field(j, name, &data, &n) && n == strlen(value) && memcmp(data, value, n) == 0;
-}
-
-static char *copy_field(sd_journal *j, const char *name) {
-        const char *data;
-        size_t n;
-
-        return get_field(j, name, &data, &n) ? strndup(data, n) : NULL;
-}
-
-/* The VM that an entry is of, by what journald knows; NULL: of none. */
-static char *entry_vm(sd_journal *j) {
-        static const char prefix[] = "inferno@", suffix[] = ".service";
-        _cleanup_free_ char *unit = copy_field(j, field_is(j, "_PID", "1") ? "UNIT" : "_SYSTEMD_UNIT");
-        const char *name = unit ? startswith(unit, prefix) : NULL;
-        char *vm;
-
-        if (!name || !endswith(name, suffix))
-                return NULL;
-        vm = strndup(name, strlen(name) - strlen(suffix));
-        if (vm && !vm_name_is_valid(vm)) {
-                free(vm);
-                return NULL;
-        }
-        return vm;
 }
 
 /* With "fit" control characters are shown as what they are, but for tabs. */
@@ -240,13 +111,13 @@ static json_t *json_field(sd_journal *journal, const char *name) {
         const char *data;
         size_t n;
 
-        return get_field(journal, name, &data, &n) ? json_string_lossy(data, n) : json_null();
+        return vm_journal_get(journal, name, &data, &n) ? json_string_lossy(data, n) : json_null();
 }
 
 /* One object a line, so that readers need not wait for the end. What is no text is there as it is, too. */
 static int print_json(const Logs *l, const char *vm, uint64_t usec) {
         sd_journal *journal = l->journal;
-        _cleanup_free_ char *priority = copy_field(journal, "PRIORITY");
+        _cleanup_free_ char *priority = vm_journal_copy(journal, "PRIORITY");
         _cleanup_json_ json_t *j = json_pack("{s:I,s:s,s:o,s:o,s:o,s:o,s:o}", "time", (json_int_t) usec, "vm", vm,
                                              "stream", json_field(journal, "INFERNO_STREAM"), "identifier", json_field(journal, "SYSLOG_IDENTIFIER"),
                                              "priority", priority ? json_integer(atoi(priority)) : json_null(),
@@ -256,9 +127,9 @@ static int print_json(const Logs *l, const char *vm, uint64_t usec) {
 
         if (!j)
                 return -ENOMEM;
-        if (field_is(journal, "INFERNO_PARTIAL", "1") && json_object_set_new(j, "partial", json_true()) < 0)
+        if (vm_journal_is(journal, "INFERNO_PARTIAL", "1") && json_object_set_new(j, "partial", json_true()) < 0)
                 return -ENOMEM;
-        if (!get_field(journal, "MESSAGE", &message, &n)) {
+        if (!vm_journal_get(journal, "MESSAGE", &message, &n)) {
                 message = "";
                 n = 0;
         }
@@ -275,9 +146,9 @@ static int print_json(const Logs *l, const char *vm, uint64_t usec) {
 /* A line that kiln had to write down in several entries is one again, unless another's came between. */
 static int print_text(Logs *l, const char *vm, uint64_t usec) {
         sd_journal *j = l->journal;
-        _cleanup_free_ char *source = copy_field(j, "INFERNO_STREAM") ?: copy_field(j, "SYSLOG_IDENTIFIER") ?: strdup("?"),
+        _cleanup_free_ char *source = vm_journal_copy(j, "INFERNO_STREAM") ?: vm_journal_copy(j, "SYSLOG_IDENTIFIER") ?: strdup("?"),
                             *fit = source ? text_escape(source) : NULL, *time = format_time(usec), *who = NULL;
-        bool partial = field_is(j, "INFERNO_PARTIAL", "1");
+        bool partial = vm_journal_is(j, "INFERNO_PARTIAL", "1");
         const char *message;
         size_t n;
 
@@ -286,7 +157,7 @@ static int print_text(Logs *l, const char *vm, uint64_t usec) {
                 return -ENOMEM;
         if (!streq_ptr(who, l->open_line))
                 printf("%s%s %s: ", l->open_line ? "\n" : "", time, who);
-        if (get_field(j, "MESSAGE", &message, &n)) {
+        if (vm_journal_get(j, "MESSAGE", &message, &n)) {
                 size_t indent = strlen(time) + strlen(who) + 3;
 
                 if (!l->terminal && !memchr(message, '\n', n))
@@ -317,7 +188,7 @@ static int is_wanted(const Logs *l, uint64_t *ret_usec, char **ret_vm) {
                 return -ESTALE;
         if (*ret_usec < l->query->since)
                 return 0;
-        *ret_vm = entry_vm(l->journal);
+        *ret_vm = vm_journal_entry_vm(l->journal);
         return !!*ret_vm;
 }
 
@@ -424,7 +295,7 @@ int logs_print(const LogQuery *q, uint64_t *ret_printed, char **ret_error) {
         _cleanup_(logs_done) Logs l = { .query = q, .terminal = isatty(STDOUT_FILENO) > 0 };
         int r;
 
-        r = open_journal(&l.journal, ret_error);
+        r = vm_journal_open(&l.journal, ret_error);
         if (r < 0)
                 return r;
         r = run(&l);
@@ -439,10 +310,10 @@ int logs_has(const char *vm, char **ret_error) {
         sd_journal *j = NULL;
         int r;
 
-        r = open_journal(&j, ret_error);
+        r = vm_journal_open(&j, ret_error);
         if (r < 0)
                 return r;
-        r = match_vm(j, vm, true);
+        r = vm_journal_match(j, vm, true);
         if (r >= 0)
                 r = sd_journal_seek_head(j);
         if (r >= 0)
