@@ -222,7 +222,8 @@ int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error) {
         return 0;
 }
 
-int bus_get_active_state(sd_bus *bus, const char *unit, char **ret, char **ret_error) {
+/* One property of what all kinds of units have in common. */
+static int get_unit_string(sd_bus *bus, const char *unit, const char *property, char **ret, char **ret_error) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_free_ char *path = NULL, *what = strf("Cannot ask systemd about '%s'", unit);
         int r;
@@ -231,8 +232,16 @@ int bus_get_active_state(sd_bus *bus, const char *unit, char **ret, char **ret_e
                 return -ENOMEM;
         r = sd_bus_path_encode(SYSTEMD_PATH "/unit", unit, &path);
         if (r >= 0)
-                r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", "ActiveState", &error, ret);
+                r = sd_bus_get_property_string(bus, SYSTEMD, path, SYSTEMD ".Unit", property, &error, ret);
         return r < 0 ? bus_failure(ret_error, r, &error, what) : 0;
+}
+
+int bus_get_active_state(sd_bus *bus, const char *unit, char **ret, char **ret_error) {
+        return get_unit_string(bus, unit, "ActiveState", ret, ret_error);
+}
+
+int bus_get_file_state(sd_bus *bus, const char *unit, char **ret, char **ret_error) {
+        return get_unit_string(bus, unit, "UnitFileState", ret, ret_error);
 }
 
 static bool is_active(const char *state) {

@@ -37,6 +37,8 @@ void bus_unit_done(BusUnit *u);
 int bus_get_unit(sd_bus *bus, const char *vm, BusUnit *ret, char **ret_error);
 /* The ActiveState of any unit, by its whole name: a tenth of the time of all that bus_get_unit() asks for. */
 int bus_get_active_state(sd_bus *bus, const char *unit, char **ret, char **ret_error);
+/* Its UnitFileState, also by its whole name: "enabled", "disabled", …; "": there is no such unit. */
+int bus_get_file_state(sd_bus *bus, const char *unit, char **ret, char **ret_error);
 /* 1: the unit of a VM is anything but inactive and failed. */
 int bus_vm_is_active(sd_bus *bus, const char *vm, char **ret_error);
 

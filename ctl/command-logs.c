@@ -119,7 +119,7 @@ const Command command_logs = {
         .group = GROUP_VMS,
         .synopsis = "[NAME…]",
         .summary = "Show what VMs have logged, all or some of them",
-        .details = "The journal has it; with --format=json there is one object a line. A VM named \"tail\" stands behind \"--\".",
+        .details = "The journal has it; with --format=json there is one object a line. A VM named \"tail\", \"status\", \"restart\" or \"clear\" stands behind \"--\".",
         .max_args = COMMAND_ANY_NUMBER,
         .first = CTL_WORD_VM,
         .rest = CTL_WORD_VM,

@@ -23,6 +23,9 @@
         X(env_print)            \
         X(logs)                 \
         X(logs_tail)            \
+        X(logs_status)          \
+        X(logs_restart)         \
+        X(logs_clear)           \
         X(images_ls)            \
         X(images_pull)          \
         X(images_inspect)       \

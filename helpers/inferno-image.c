@@ -10,6 +10,7 @@
 #include "base/exit-codes.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "combinedlog/log-client.h"
 #include "definition/config-key.h"
 #include "helpers/context.h"
 #include "helpers/loaded-units.h"
@@ -127,6 +128,7 @@ static int run_ensure(const char *vm) {
         char pin[ULID_STRING_SIZE];
         int r;
 
+        combined_log_wake();
         r = context_open(&c);
         if (r == 0)
                 r = helper_load_definition(&c, vm);

@@ -3,6 +3,23 @@
 #include <stdarg.h>
 
 #include "base/str.h"
+size_t utf8_sequence(const void *bytes, size_t n) {
+        const unsigned char *s = bytes;
+        size_t len;
+
+        if (n == 0)
+                return 0;
+        len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
+        if (len == 0 || len > n)
+                return 0;
+        for (size_t i = 1; i < len; i++)
+                if ((s[i] & 0xc0) != 0x80)
+                        return 0;
+        if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+                return 0;
+        return len;
+}
+
 
 int free_and_strdup(char **p, const char *s) {
         char *copy = NULL;

@@ -25,6 +25,9 @@ static inline bool endswith(const char *s, const char *suffix) {
         return n >= m && streq(s + n - m, suffix);
 }
 
+/* Length of the valid UTF-8 sequence (RFC 3629) that n bytes begin with; 0: there is none. */
+size_t utf8_sequence(const void *bytes, size_t n);
+
 /* Replaces the owned string *p by a copy of s (NULL: by NULL). */
 int free_and_strdup(char **p, const char *s);
 /* asprintf() that returns NULL on failure. */

@@ -191,27 +191,12 @@ char *json_format(const json_t *j) {
         return s ? strf("%s\n", s) : NULL;
 }
 
-/* Length of the valid UTF-8 sequence (RFC 3629) at s, 0 where there is none. */
-static size_t utf8_sequence(const unsigned char *s, size_t n) {
-        size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
-
-        if (len == 0 || len > n)
-                return 0;
-        for (size_t i = 1; i < len; i++)
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-        if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
-            (s[0] == 0xf4 && s[1] > 0x8f))
-                return 0;
-        return len;
-}
-
 json_t *json_string_lossy(const char *s, size_t n) {
         _cleanup_strbuf_ StrBuf b = {};
 
         strbuf_add(&b, "", 0);
         while (n > 0) {
-                size_t k = utf8_sequence((const unsigned char *) s, n);
+                size_t k = utf8_sequence(s, n);
 
                 if (k > 0)
                         strbuf_add(&b, s, k);

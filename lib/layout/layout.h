@@ -31,6 +31,11 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_RUN_DIR "/run/inferno"                           /* <vm>.env, lock/ */
 #define LAYOUT_LOCK_DIR LAYOUT_RUN_DIR "/lock"                  /* NAME.lock, of a VM */
 #define LAYOUT_NET_LOCK LAYOUT_LOCK_DIR "/.net.lock"            /* held while nftables and the list of active VMs change together */
+#define LAYOUT_COMBINED_LOG_DIR "/var/log/inferno"              /* 0750, root:adm */
+#define LAYOUT_COMBINED_LOG "combined.log"                      /* the file in it */
+#define LAYOUT_COMBINED_LOG_STATE_DIR LAYOUT_STATE_DIR "/combined-log"  /* 0700; locked by whoever writes the file */
+#define LAYOUT_COMBINED_LOG_STATE LAYOUT_COMBINED_LOG_STATE_DIR "/state"
+#define LAYOUT_COMBINED_LOG_SOCKET LAYOUT_RUN_DIR "/combined-log.socket"
 #define LAYOUT_CREDENTIALS_DIR "/etc/credstore.encrypted"       /* systemd's */
 #define LAYOUT_LIBEXEC_DIR "/usr/libexec/inferno"
 #define LAYOUT_KERNEL "/usr/lib/inferno/vmlinux"                /* default of Kernel= */
@@ -81,7 +86,10 @@ char *layout_volume_lock(const char *volume);           /* /run/inferno/lock/vol
 char *layout_unit_name(const char *vm);                         /* inferno@<vm>.service */
 char *layout_slice_name(const char *tenant, const char *vm);    /* inferno-<tenant>-<vm>.slice */
 #define LAYOUT_TEMPLATE_UNIT "inferno@.service"
+#define LAYOUT_TEMPLATE_PATTERN "inferno@*.service"              /* systemd's for all instances */
 #define LAYOUT_TARGET_UNIT "inferno.target"
+#define LAYOUT_COMBINED_LOG_UNIT "inferno-combined-log.service"
+#define LAYOUT_COMBINED_LOG_SOCKET_UNIT "inferno-combined-log.socket"
 #define LAYOUT_RUNTIME_UNIT_DIR "/run/systemd/system"           /* read before the generator's, and without a reload */
 
 /* Network. The TAP's name from the number of the /30 (0 … 2^18-1): "inf0" … ; the alternative name "tap_inferno_<vm>". */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/parse.h"
@@ -38,7 +39,8 @@ int vm_journal_match(sd_journal *j, const char *vm, bool with_systemd) {
         return r >= 0 ? sd_journal_add_disjunction(j) : r;
 }
 
-/* There is no matching of a unit's template, and VMs come while we follow: so whatever may be of one, of which vm_journal_entry_vm() then takes what is. */
+/* There is no matching of a unit's template, and VMs come while we follow: so whatever may be of one, of which
+ * vm_journal_entry_vm() then takes what is. */
 int vm_journal_match_all(sd_journal *j) {
         int r = 0;
 
@@ -66,12 +68,24 @@ static int check_readable(char **ret_error) {
         sd_journal_close(j);
         if (readable)
                 return 0;
-        return geteuid() == 0 ? sentence(ret_error, -ENOENT, "The journal has no files: see systemctl status systemd-journald.")
-                              : sentence(ret_error, -EACCES, "The journal may be read by root and the group 'systemd-journal': try it with sudo, or have "
-                                         "yourself added to that group.");
+        return geteuid() == 0
+                       ? sentence(ret_error, -ENOENT, "The journal has no files: see systemctl status systemd-journald.")
+                       : sentence(ret_error, -EACCES,
+                                  "The journal may be read by root and the group 'systemd-journal': try it with sudo, or have "
+                                  "yourself added to that group.");
 }
 
-/* With the files of users: to journald each VM is one, by its uid. */
+/* libsystemd leaves out the files that it may not open, too: each VM has some of its own, since to journald it is a user, by its
+ * uid. */
+static void allow_many_files(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int vm_journal_open(sd_journal **ret, char **ret_error) {
         sd_journal *j;
         int r;
@@ -79,6 +93,7 @@ int vm_journal_open(sd_journal **ret, char **ret_error) {
         r = check_readable(ret_error);
         if (r < 0)
                 return r;
+        allow_many_files();
         r = sd_journal_open(&j, SD_JOURNAL_LOCAL_ONLY);
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot open the journal");

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* The journal of VMs, for reading: what guests, kiln, the steps of a start and systemd say of them. An entry is a VM's by what journald itself knows of
- * its sender, never by fields that anybody can set. */
+/* The journal of VMs, for reading: what guests, kiln, the steps of a start and systemd say of them. An entry is a VM's by what
+ * journald itself knows of its sender, never by fields that anybody can set. */
 
 #include <systemd/sd-journal.h>
 
 #include "base/macros.h"
 
-/* Opens it without a match, whole messages included. *ret_error is a sentence where it is not readable: -EACCES, -ENOENT … sd_journal_close() it. */
+/* Opens it without a match, whole messages included, and raises the limit of open files for that. *ret_error is a sentence where
+ * it is not readable: -EACCES, -ENOENT … sd_journal_close() it. */
 int vm_journal_open(sd_journal **ret, char **ret_error);
 
 /* Adds what may be of any VM, also of one to come; of what is found, vm_journal_entry_vm() takes what is. */

@@ -278,7 +278,7 @@ static void test_completion(void **state) {
                 { "volume rm ", "data " },
                 { "volume list --q", "--quiet " },
                 { "volume nothing ", "" },
-                { "logs ", "tail web1 web2 db " },
+                { "logs ", "tail status restart clear web1 web2 db " },
                 { "logs -f ", "web1 web2 db " },
                 { "logs -- ", "web1 web2 db " },
                 { "logs web1 --str", "--stream= " },
