@@ -13,10 +13,14 @@
 #include "layout/layout.h"
 #include "unitfiles/unit-writer.h"
 
-static bool arg_yes, arg_volumes;
+/* --keep-logs only says what happens in any case. A VM's entries cannot be taken out of the journal without harm to others': while journald has
+ * its file open, what comes within five seconds of its removal is lost, also of the next VM with that user ID; and to have it closed, all
+ * files of the host must be rotated. What systemd has said of the unit is among everybody's. */
+static bool arg_yes, arg_volumes, arg_keep_logs;
 
 static const CtlOption options[] = {
         { "yes", 'y', CTL_OPTION_FLAG, &arg_yes, NULL, "Do not ask" },
+        { "keep-logs", 0, CTL_OPTION_FLAG, &arg_keep_logs, NULL, "Keep the log in the journal, as is done in any case" },
         { "volumes", 0, CTL_OPTION_FLAG, &arg_volumes, NULL, "Remove its volumes, too, unless another VM uses them" },
         {},
 };
