@@ -63,15 +63,11 @@ static unsigned handle_signal(const ApiBackend *backend, const char *body, size_
         return 200;
 }
 
-static unsigned handle_exec(const ApiBackend *backend, const char *body, size_t n, int fd, char **ret_body) {
-        _cleanup_(exec_request_freep) ExecRequest *request = NULL;
-        _cleanup_json_ json_t *j = NULL;
-        char error[JSON_ERROR_MAX];
-        int r;
-
-        r = exec_request_parse(body, n, &request, error);
+/* r: of the body's parser, with its error where that is -EBADMSG. */
+static unsigned start_exec(const ApiBackend *backend, int r, const char *error, const ExecRequest *request, int fd, char **ret_body) {
         if (r == -EBADMSG) {
-                j = json_pack("{s: o}", "error", json_string_lossy(error, strlen(error)));
+                _cleanup_json_ json_t *j = json_pack("{s: o}", "error", json_string_lossy(error, strlen(error)));
+
                 *ret_body = json_format(j);
                 return 400;
         }
@@ -96,6 +92,22 @@ static unsigned handle_exec(const ApiBackend *backend, const char *body, size_t 
         }
 }
 
+static unsigned handle_exec(const ApiBackend *backend, const char *body, size_t n, int fd, char **ret_body) {
+        _cleanup_(exec_request_freep) ExecRequest *request = NULL;
+        char error[JSON_ERROR_MAX];
+        int r = exec_request_parse(body, n, &request, error);
+
+        return start_exec(backend, r, error, request, fd, ret_body);
+}
+
+static unsigned handle_files(const ApiBackend *backend, const char *body, size_t n, int fd, char **ret_body) {
+        _cleanup_(files_request_freep) FilesRequest *files = NULL;
+        char error[JSON_ERROR_MAX];
+        int r = files_request_parse(body, n, &files, error);
+
+        return start_exec(backend, r, error, &(ExecRequest) { .files = files, .user = files ? files->user : NULL }, fd, ret_body);
+}
+
 unsigned api_handle(const ApiBackend *backend, const char *method, const char *target, const char *body, size_t n_body, int fd, char **ret_body) {
         static const struct {
                 const char *method, *target;
@@ -104,6 +116,7 @@ unsigned api_handle(const ApiBackend *backend, const char *method, const char *t
                 { "GET", "/v1/status" },
                 { "POST", "/v1/signal" },
                 { "POST", "/v1/exec" },
+                { "POST", "/v1/files" },
                 { "GET", "/v1/metrics" },
         };
         size_t route = 0;
@@ -129,6 +142,8 @@ unsigned api_handle(const ApiBackend *backend, const char *method, const char *t
                 return handle_signal(backend, body, n_body, ret_body);
         case 3:
                 return handle_exec(backend, body, n_body, fd, ret_body);
+        case 4:
+                return handle_files(backend, body, n_body, fd, ret_body);
         default:
                 *ret_body = backend->metrics(backend->userdata);
                 return *ret_body ? 200 : 500;

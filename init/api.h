@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* The API that the host calls over vsock (base/wire.h): GET /v1/ping, GET /v1/status, POST /v1/signal, POST /v1/exec, GET
- * /v1/metrics. */
+/* The API that the host calls over vsock (base/wire.h): GET /v1/ping, GET /v1/status, POST /v1/signal, POST /v1/exec, POST
+ * /v1/files, GET /v1/metrics. */
 
 #include "base/http.h"
 #include "init/exec.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
-/* Programs that the host runs beside the workload: POST /v1/exec of the API, whose connections speak base/exec-frame.h. Each is killed, with its
- * process group, when its connection goes. */
+/* Programs that the host runs beside the workload: POST /v1/exec of the API, whose connections speak base/exec-frame.h; and copies of files, which are processes
+ * like them. Each is killed, with its process group, when its connection goes. */
 
+#include "init/files.h"
 #include "init/loop.h"
 #include "json/json.h"
 
@@ -20,6 +21,7 @@ typedef struct ExecRequest {
         char *cwd, *user;               /* NULL: the workload's */
         bool terminal;
         unsigned rows, columns;         /* of the terminal; 0: not known */
+        const FilesRequest *files;      /* borrowed: files are copied, and argv is NULL; NULL: no, and so in what is parsed */
 } ExecRequest;
 
 /* -EBADMSG with the reason in error (JSON_ERROR_MAX bytes), -ENOMEM. */

@@ -115,6 +115,7 @@ static int backend_exec(void *userdata, const ExecRequest *request, int fd) {
 static int spawn_beside(void *userdata, const ExecRequest *request, const int streams[static 3], pid_t *ret_pid, int *ret_report_fd) {
         Init *i = userdata;
         WorkloadJoin j = {
+                .files = request->files,
                 .argv = request->argv,
                 .env = request->env,
                 .cwd = request->cwd,

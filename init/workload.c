@@ -37,6 +37,7 @@ typedef struct Child {
         bool terminal;                  /* the streams are one */
         bool cgroup;
         pid_t beside;                   /* the process whose cgroup namespace it is to have; 0: one of its own */
+        const FilesRequest *files;      /* in place of argv */
 } Child;
 #define CHILD_NULL { .streams = { -EBADF, -EBADF, -EBADF }, .directory_fd = -EBADF, .report_fd = -EBADF }
 
@@ -197,6 +198,20 @@ static int own_streams(const Child *c) {
         return 0;
 }
 
+/* Nothing is executed here that would close what init has open. */
+static _noreturn_ void child_copy_files(const Child *c) {
+        const int report_fd = STDERR_FILENO + 1;
+        Failure failure;
+        int r;
+
+        if (dup2(c->report_fd, report_fd) < 0 || close_range((unsigned) report_fd + 1, UINT_MAX, 0) < 0)
+                child_fail(c, STEP_STREAMS, negative_errno());
+        r = files_run(c->files, &c->user, &failure);
+        if (r < 0)
+                (void) write_full(report_fd, &failure, sizeof(failure));
+        _exit(r < 0 ? EXIT_FAILED : r);
+}
+
 static _noreturn_ void child_run(const Child *c) {
         bool missing_interpreter;
         sigset_t none;
@@ -224,6 +239,8 @@ static _noreturn_ void child_run(const Child *c) {
                 child_fail(c, STEP_LIMITS, r);
         if (fchdir(c->directory_fd) < 0)
                 child_fail(c, STEP_DIRECTORY, negative_errno());
+        if (c->files)
+                child_copy_files(c);
         if (setgroups(c->user.n_groups, c->user.groups) < 0 || setresgid(c->user.gid, c->user.gid, c->user.gid) < 0 ||
             setresuid(c->user.uid, c->user.uid, c->user.uid) < 0)
                 child_fail(c, STEP_USER, negative_errno());
@@ -356,8 +373,10 @@ static _noreturn_ void join_run(Child *c, const WorkloadJoin *j, const RunSpec *
         Failure failure;
         int r;
 
-        view.command = j->argv[0];
-        view.args = j->argv + 1;
+        if (!j->files) {
+                view.command = j->argv[0];
+                view.args = j->argv + 1;
+        }
         view.cwd = j->cwd ?: spec->cwd;
         view.user = j->user ?: spec->user;
         view.env = strv_copy(spec->env);
@@ -371,7 +390,7 @@ static _noreturn_ void join_run(Child *c, const WorkloadJoin *j, const RunSpec *
                 r = child_prepare(c, &view, j->root_fd, j->programs, &failure);
         if (r < 0)
                 child_report(c, &failure);
-        c->directory_fd = open(view.cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        c->directory_fd = open(j->files ? "/" : view.cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (c->directory_fd < 0)
                 child_fail(c, STEP_DIRECTORY, negative_errno());
         child_run(c);
@@ -396,6 +415,7 @@ int workload_join(const WorkloadJoin *j, const RunSpec *spec, const Cgroup *cgro
         c.terminal = j->terminal;
         c.cgroup = cgroup->fd >= 0;
         c.beside = j->beside;
+        c.files = j->files;
         pid = clone_beside(cgroup);
         if (pid < 0)
                 return negative_errno();

@@ -5,6 +5,7 @@
 
 #include "init/cgroup.h"
 #include "init/failure.h"
+#include "init/files.h"
 #include "init/user.h"
 #include "runspec/runspec.h"
 
@@ -29,7 +30,8 @@ int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup
 
 /* A further process of the workload: in its cgroup and that one's namespace, in its own session. All is borrowed. */
 typedef struct WorkloadJoin {
-        char **argv;                    /* not empty */
+        const FilesRequest *files;      /* it copies files and ends; NULL: it executes argv */
+        char **argv;                    /* not empty then */
         char **env;                     /* NAME=VALUE, besides and before the specification's */
         char *cwd, *user;               /* NULL: as the specification has them */
         int streams[3];                 /* the process's own ends; with `terminal`, the same terminal three times */
@@ -40,5 +42,5 @@ typedef struct WorkloadJoin {
 } WorkloadJoin;
 
 /* Does not wait: all that looks at the image's files is done by the new process, for by now they can be of any kind. The report is a pipe,
- * non-blocking, that ends when the program was executed; otherwise it holds one whole Failure before its end. */
+ * non-blocking, that ends when the program was executed, or the files were copied; otherwise it holds one whole Failure before its end. */
 int workload_join(const WorkloadJoin *j, const RunSpec *spec, const Cgroup *cgroup, pid_t *ret_pid, int *ret_report_fd);

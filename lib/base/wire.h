@@ -17,7 +17,11 @@
  *      powers off.
  * host -> guest, port WIRE_PORT_API: HTTP/1.1, see base/http.h. GET /v1/ping, GET /v1/status, GET /v1/metrics, POST /v1/signal {"signal":N}, and POST /v1/exec
  *      {"argv":[…],"env":["NAME=VALUE",…],"cwd":"/…","user":"…","terminal":bool,"rows":N,"columns":N}, of which argv alone must be there. What follows
- *      its answer, WIRE_EXEC_ANSWER, are the frames of base/exec-frame.h. init accepts peers with the host's CID only.
+ *      its answer, WIRE_EXEC_ANSWER, are the frames of base/exec-frame.h. POST /v1/files {"action":"read"|"write","path":"…","name":"…","user":"…",
+ *      "archive":bool,"follow":bool,"foreign":bool}, of which action and path must be there, is answered in the same way: FRAME_STDIN is the tar stream that is
+ *      written, FRAME_STDOUT the one that is read, FRAME_STDERR a line for each file that was left out or has changed, FRAME_EXIT 0, 1 where there was such a line of
+ *      a file that could not be read, or else a sentence. base/tar-files.h says what the stream is like, and what name, archive ("keep"), follow and foreign mean.
+ *      init accepts peers with the host's CID only.
  * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL
  *      to the workload, reports it as any other end, and powers off.
  * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, one request a connection: GET /v1/volume/key?device=/dev/vdc gives

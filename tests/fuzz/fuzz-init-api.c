@@ -26,9 +26,9 @@ static int take_signal(void *userdata, int signo) {
 static int take_exec(void *userdata, const ExecRequest *request, int fd) {
         static const int results[] = { -ESRCH, -EBUSY, -EMFILE };
 
-        if (!request->argv || !*request->argv || fd < 0)
+        if (fd < 0 || (request->files ? !*request->files->path : !request->argv || !*request->argv))
                 abort();
-        return results[strlen(*request->argv) % ELEMENTSOF(results)];
+        return results[strlen(request->files ? request->files->path : *request->argv) % ELEMENTSOF(results)];
 }
 
 static void turn(void) {
