@@ -47,6 +47,7 @@
         X(volume_key)             \
         X(exec)                 \
         X(shell)                \
+        X(cp)                   \
         X(signal)               \
         X(console)              \
         X(attach)               \

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <jansson.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -28,6 +29,9 @@ enum { ESCAPE = 0x1d, ESCAPE_TIMES = 3 };
 /* What a pipe that poll(2) calls writable takes without waiting. */
 enum { WRITE_MAX = 4096 };
 
+/* Longer lines of a guest's complaints are cut in pieces. */
+enum { LINE_MAX_SIZE = 4096 };
+
 typedef struct Session {
         const char *vm;
         const GuestExec *exec;
@@ -44,6 +48,9 @@ typedef struct Session {
         const char *data;
         size_t n;
         Frame frame;                    /* a part of a stream that is being written, n > 0 */
+
+        size_t n_line;                  /* of standard error, where it goes by lines */
+        char line[LINE_MAX_SIZE];
 
         size_t credit;
         bool input_ended;
@@ -196,6 +203,29 @@ static int write_output(Session *s) {
         return 0;
 }
 
+static void end_line(Session *s) {
+        _cleanup_free_ char *text = NULL;
+
+        if (s->n_line == 0)
+                return;
+        s->line[s->n_line] = 0;
+        s->n_line = 0;
+        text = text_escape(s->line);
+        s->exec->say(s->exec->userdata, text ?: "no memory");
+}
+
+static void take_lines(Session *s) {
+        for (size_t i = 0; i < s->frame.n; i++) {
+                char c = s->frame.data[i];
+
+                if (c != '\n')
+                        s->line[s->n_line++] = c ?: '?';
+                if (c == '\n' || s->n_line == sizeof(s->line) - 1)
+                        end_line(s);
+        }
+        s->frame.n = 0;
+}
+
 /* Frames out of what has come, up to the next part of a stream. 1: the last one. */
 static int take_frames(Session *s) {
         int r;
@@ -210,6 +240,8 @@ static int take_frames(Session *s) {
                                 return -EBADMSG;
                         s->credit += s->frame.value;
                 }
+                if (s->frame.type == FRAME_STDERR && s->exec->say)
+                        take_lines(s);
         }
         return 0;
 }
@@ -226,6 +258,13 @@ static int receive(Session *s) {
         return 0;
 }
 
+/* How long the guest may take until it says something, in milliseconds: for ever where it is not the guest who is waited for. */
+static int patience(const Session *s) {
+        if (s->exec->idle_usec == 0 || s->frame.n > 0 || wants_input(s))
+                return -1;
+        return (int) MIN(s->exec->idle_usec / USEC_PER_MSEC, (uint64_t) INT_MAX);
+}
+
 /* Returns as guest_exec(); what the last frame says is still there. */
 static int session_run(Session *s) {
         for (;;) {
@@ -238,11 +277,11 @@ static int session_run(Session *s) {
                 };
                 int r;
 
-                if (poll(p, ELEMENTSOF(p), -1) < 0) {
-                        if (errno == EINTR)
-                                continue;
-                        return negative_errno();
-                }
+                r = poll(p, ELEMENTSOF(p), patience(s));
+                if (r < 0 && errno == EINTR)
+                        continue;
+                if (r <= 0)
+                        return r < 0 ? negative_errno() : -ETIMEDOUT;
                 r = p[1].revents ? take_signal(s) : 0;
                 if (r == 0 && p[3].revents)
                         r = write_output(s);
@@ -271,20 +310,17 @@ static void set_raw(Session *s) {
         s->raw = tcsetattr(s->exec->in_fd, TCSADRAIN, &t) >= 0;
 }
 
-int guest_exec(const char *vm, const GuestExec *e, char **ret_error) {
-        _cleanup_free_ char *body = NULL, *reason = NULL;
+int guest_session(const char *vm, const char *target, const char *body, const GuestExec *e, char **ret_error) {
+        _cleanup_free_ char *reason = NULL;
         _cleanup_free_ Session *s = NULL;
         _cleanup_close_ int fd = -EBADF, signal_fd = -EBADF;
         sigset_t signals, before;
         int r;
 
-        r = format_request(e, &body, ret_error);
-        if (r < 0)
-                return r;
         s = calloc(1, sizeof(Session));
         if (!s)
                 return -ENOMEM;
-        fd = guest_upgrade(vm, "/v1/exec", body, e->timeout_usec, ret_error);
+        fd = guest_upgrade(vm, target, body, e->timeout_usec, ret_error);
         if (fd < 0)
                 return fd;
 
@@ -314,20 +350,33 @@ int guest_exec(const char *vm, const GuestExec *e, char **ret_error) {
         if (s->raw)
                 (void) tcsetattr(e->in_fd, TCSADRAIN, &s->saved);
         (void) sigprocmask(SIG_SETMASK, &before, NULL);
+        if (e->say)
+                end_line(s);
 
-        switch (r) {
-        case -ECONNRESET:
-                return sentence(ret_error, r, "The guest of VM '%s' has gone, or has ended the connection, before the command did.", vm);
-        case -EBADMSG:
+        if (r == -EBADMSG)
                 return sentence(ret_error, r, "The guest of VM '%s' does not speak as it should: the connection was ended.", vm);
-        case -ECANCELED:
-                return sentence(ret_error, r, "The command in VM '%s' was left, and killed, by ^]^]^].", vm);
-        }
-        if (r < 0)
-                return sentence_errno(ret_error, r, "Cannot write what the command in VM '%s' prints", vm);
-        if (s->frame.type == FRAME_EXIT && *s->frame.message) {
+        if (r >= 0 && s->frame.type == FRAME_EXIT && *s->frame.message) {
                 reason = text_escape(s->frame.message);
                 (void) sentence(ret_error, -ENOEXEC, "VM '%s': %s.", vm, reason ?: "no memory");
         }
         return r;
+}
+
+int guest_exec(const char *vm, const GuestExec *e, char **ret_error) {
+        _cleanup_free_ char *body = NULL;
+        int r;
+
+        r = format_request(e, &body, ret_error);
+        if (r >= 0)
+                r = guest_session(vm, "/v1/exec", body, e, ret_error);
+        if (r >= 0 || r == -ENOMEM || *ret_error)
+                return r;
+        switch (r) {
+        case -ECONNRESET:
+                return sentence(ret_error, r, "The guest of VM '%s' has gone, or has ended the connection, before the command did.", vm);
+        case -ECANCELED:
+                return sentence(ret_error, r, "The command in VM '%s' was left, and killed, by ^]^]^].", vm);
+        default:
+                return sentence_errno(ret_error, r, "Cannot write what the command in VM '%s' prints", vm);
+        }
 }

@@ -12,11 +12,14 @@
 
 #include "base/exec-frame.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/wire.h"
 #include "ctl/guest-exec.h"
+#include "ctl/guest-files.h"
 #include "ctl/guest.h"
 #include "layout/layout.h"
 #include "test.h"
+#include "tests/unit/tar-builder.h"
 
 #define ULID "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 #define OK "OK 1073741824\n"
@@ -117,16 +120,20 @@ static void guest(const Fixture *f, const Script *s) {
                 pause();
 }
 
-static int run_fd(Fixture *f, const Script *s, int in_fd, int out_fd, char **ret_error) {
-        char *argv[] = { (char *) "true", NULL };
-        const GuestExec e = { .argv = argv, .input = in_fd >= 0, .in_fd = in_fd, .out_fd = out_fd, .err_fd = out_fd, .timeout_usec = USEC_PER_SEC };
-
+static void start_guest(Fixture *f, const Script *s) {
         stop_guest(f);
         f->pid = fork();
         if (f->pid == 0) {
                 (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
                 guest(f, s);
         }
+}
+
+static int run_fd(Fixture *f, const Script *s, int in_fd, int out_fd, char **ret_error) {
+        char *argv[] = { (char *) "true", NULL };
+        const GuestExec e = { .argv = argv, .input = in_fd >= 0, .in_fd = in_fd, .out_fd = out_fd, .err_fd = out_fd, .timeout_usec = USEC_PER_SEC };
+
+        start_guest(f, s);
         return guest_exec("web", &e, ret_error);
 }
 
@@ -226,11 +233,125 @@ static void test_endless(void **state) {
         assert_int_equal(status, 0);
 }
 
+/* Copies, and what is said of them, of both processes. */
+static int copy(Fixture *f, const Script *s, bool write, char **ret_said) {
+        _cleanup_free_ char *here = strf("%s/here", f->dir), *said = strf("%s/said", f->dir);
+        _cleanup_close_ int fd = open(said, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), saved = dup(STDERR_FILENO);
+        GuestCopy c = { .from = { "web", "/there" }, .to = { NULL, here }, .timeout_usec = USEC_PER_SEC };
+        int r;
+
+        if (write) {
+                c.from = (CopySide) { NULL, here };
+                c.to = (CopySide) { "web", "/there" };
+        }
+        start_guest(f, s);
+        assert_ok(dup2(fd, STDERR_FILENO));
+        r = guest_copy(&c);
+        assert_ok(dup2(saved, STDERR_FILENO));
+        assert_ok(read_file_at(AT_FDCWD, said, 65536, ret_said, NULL));
+        return r;
+}
+
+/* One frame of a stream, an archive of these entries. */
+static void add_archive(StrBuf *b, const TarEntry *entries) {
+        _cleanup_strbuf_ StrBuf tar = {};
+        char header[FRAME_HEADER_SIZE];
+
+        tar_make(&tar, entries);
+        frame_header(header, FRAME_STDOUT, tar.size);
+        strbuf_add(b, header, sizeof(header));
+        strbuf_add(b, tar.data, tar.size);
+}
+
+static void test_copy_hostile(void **state) {
+        static const TarEntry good[] = { { .name = ".", .content = "hello" }, {} }, leading_out[] = { { .name = ".", .type = '5' }, { .name = "../x", .content = "x" }, {} },
+                              device[] = { { .name = ".", .type = '4', .major = 8 }, {} };
+        static const struct {
+                const TarEntry *entries;
+                const char *frames;     /* behind them */
+                size_t n;
+                bool endless, closes;
+                int result;
+                const char *said;       /* of HERE/here */
+        } cases[] = {
+                { good, "x\0\0\1\0", 5, false, false, 0, "" },
+                { good, "r\0\0\7\x1b[31m a" "r\0\0\3b\nc" "x\0\0\1\1", 23, false, false, 1, "VM 'web': \\x1b[31m ab.\nVM 'web': c.\n" },
+                { good, "x\0\0\6\175no \x1b\n", 10, false, false, 1, "VM 'web': no \\x1b\\x0a.\n" },
+                { good, "x\0\0\1\211", 5, false, false, 137, "The copy was ended in VM 'web' by signal 9.\n" },
+                { good, "x\0\0\1\7", 5, false, false, 1, "The copy has failed in VM 'web' with 7.\n" },
+                { good, "", 0, false, false, 1, "The guest of VM 'web' does not go on: nothing within 1 s.\n" },
+                { good, "", 0, false, true, 1, "The guest of VM 'web' has gone, or has ended the connection, before all was copied.\n" },
+                { good, "nonsense", 8, false, false, 1, "The guest of VM 'web' does not speak as it should: the connection was ended.\n" },
+                { good, "o\0\0\4abcd", 8, true, false, 1, "what comes is no copy: it goes on behind its end.\n" },
+                { NULL, "x\0\0\1\0", 5, false, false, 1, "The copy has ended before it was whole.\n" },
+                { NULL, "o\0\0\4abcd", 8, true, false, 1, "what comes is no copy: it is no tar archive, or a damaged one.\n" },
+                { leading_out, "x\0\0\1\0", 5, false, false, 1, "\"HERE/../x\" is no name for anything in a copy.\n" },
+                { device, "x\0\0\1\0", 5, false, false, 1, "\"HERE\" is a device or FIFO, which cannot be copied.\n" },
+        };
+        Fixture *f = *state;
+        _cleanup_free_ char *here = strf("%s/here", f->dir), *outside = strf("%s/x", f->dir);
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *said = NULL;
+                _cleanup_strbuf_ StrBuf b = {}, wanted = {};
+
+                assert_ok(remove_tree_at(AT_FDCWD, here));
+                strbuf_adds(&b, WIRE_EXEC_ANSWER);
+                if (cases[i].entries)
+                        add_archive(&b, cases[i].entries);
+                strbuf_add(&b, cases[i].frames, cases[i].n);
+                for (const char *p = cases[i].said; *p;) {
+                        bool is_here = strncmp(p, "HERE", 4) == 0;
+
+                        strbuf_add(&wanted, is_here ? here : p, is_here ? strlen(here) : 1);
+                        p += is_here ? 4 : 1;
+                }
+                assert_int_equal(copy(f, &(Script) { .line = OK, .answer = b.data, .n = b.size, .endless = cases[i].endless, .repeat = cases[i].n, .closes = cases[i].closes }, false,
+                                                 &said),
+                                cases[i].result);
+                assert_string_equal(said, wanted.data ?: "");
+                assert_int_equal(access(outside, F_OK), -1);
+                /* It was whole, whatever came behind it. */
+                assert_int_equal(access(here, F_OK), cases[i].entries == NULL || cases[i].entries == device ? -1 : 0);
+        }
+}
+
+/* To a guest that takes nothing, or says that it has taken what it cannot have. */
+static void test_copy_untaken(void **state) {
+        static const struct {
+                Script script;
+                const char *said;
+        } cases[] = {
+                { { FRAMES("") }, "The guest of VM 'web' does not go on: nothing within 1 s.\n" },
+                { { FRAMES("x\0\0\1\0") }, "The copy has ended before it was whole.\n" },
+                { { FRAMES("x\0\0\5\175full") }, "VM 'web': full.\n" },
+                { { FRAMES("c\0\0\4\0\0\0\1"), .endless = true, .repeat = 8 }, "The guest of VM 'web' does not speak as it should: the connection was ended.\n" },
+        };
+        Fixture *f = *state;
+        _cleanup_free_ char *here = strf("%s/here", f->dir);
+        _cleanup_close_ int fd = open(here, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_ok(ftruncate(fd, 100000000));
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_free_ char *said = NULL;
+
+                assert_int_equal(copy(f, &cases[i].script, true, &said), 1);
+                assert_string_equal(said, cases[i].said);
+        }
+}
+
+static void log_line(int level, const char *line, void *userdata) {
+        dprintf(STDERR_FILENO, "%s\n", line);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_planted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_endless, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_copy_hostile, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_copy_untaken, set_up, tear_down),
         };
+        log_set_function(log_line, NULL);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
