@@ -182,7 +182,7 @@ static int take_signal(Session *s) {
                 s->out_end += frame_window(s->out + s->out_end, size.ws_row, size.ws_col);
                 return 0;
         }
-        if (s->raw || s->interrupted)
+        if (s->raw || s->interrupted || s->exec->signals_end)
                 return EXIT_SIGNAL_BASE + (int) si.ssi_signo;
         s->interrupted = true;
         s->out_end += frame_signal(s->out + s->out_end, si.ssi_signo);

@@ -13,6 +13,7 @@ typedef struct GuestExec {
         bool terminal;                  /* on a terminal; standard input is one then, and is raw while the program runs and `input` is set */
         int in_fd, out_fd, err_fd;
         uint64_t timeout_usec;          /* for the guest to begin */
+        bool signals_end;               /* signals end the session, where they are passed on otherwise */
         uint64_t idle_usec;             /* for it to say anything, while it alone is waited for; 0: no limit */
         void (*say)(void *userdata, const char *line);  /* gets its standard error by lines, fit for a terminal, in place of err_fd; NULL: err_fd */
         void *userdata;

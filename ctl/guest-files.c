@@ -81,6 +81,7 @@ static int copy_guest(const GuestCopy *c, const CopySide *side, const char *name
                 .input = side == &c->to,
                 .in_fd = fd,
                 .out_fd = fd,
+                .signals_end = true,
                 .timeout_usec = c->timeout_usec,
                 .idle_usec = c->timeout_usec,
                 .say = say_of_guest,
@@ -105,7 +106,7 @@ static int copy_guest(const GuestCopy *c, const CopySide *side, const char *name
         }
         if (r < 0)
                 return sentence_errno(ret_error, r, "Cannot go on with what comes from VM '%s'", side->vm);
-        return sentence(ret_error, r, r > EXIT_SIGNAL_BASE ? "The copy was ended in VM '%s' by signal %d." : "The copy has failed in VM '%s' with %d.",
+        return sentence(ret_error, r, r > EXIT_SIGNAL_BASE ? "The copy with VM '%s' was ended by signal %d." : "The copy has failed in VM '%s' with %d.",
                         side->vm, r > EXIT_SIGNAL_BASE ? r - EXIT_SIGNAL_BASE : r);
 }
 

@@ -26,7 +26,7 @@ typedef struct ExecOutput {
 typedef struct ExecSession {
         ExecServer *server;
         LoopSource socket;
-        LoopTimer timer;                /* after the last frame */
+        LoopTimer timer;                /* after the last frame, and of a copy that is to end */
         FrameParser parser;
 
         pid_t pid;                      /* 0: reaped */
@@ -35,6 +35,8 @@ typedef struct ExecSession {
         bool failed;                    /* it was not, and that is why: */
         Failure failure;
 
+        bool copies;                    /* files */
+        bool left;                      /* its streams are closed, and it is to end by that */
         bool terminal;
         LoopSource input;
         bool input_end;                 /* when all was written */
@@ -117,21 +119,37 @@ static void signal_program(const ExecSession *s, int signo) {
                 (void) kill(s->pid, signo);
 }
 
-/* The program, if it lives, is not waited for: whoever reaps finds nobody to tell. */
-static void session_end(ExecSession *s) {
-        ExecServer *server = s->server;
-
-        signal_program(s, SIGKILL);
+static void close_streams(ExecSession *s) {
         close_source(s, &s->socket);
         close_source(s, &s->report);
         close_source(s, &s->input);
         close_source(s, &s->outputs[0].source);
         close_source(s, &s->outputs[1].source);
+}
+
+/* The program, if it lives, is not waited for: whoever reaps finds nobody to tell. */
+static void session_end(ExecSession *s) {
+        ExecServer *server = s->server;
+
+        signal_program(s, SIGKILL);
+        close_streams(s);
         loop_disarm(server->loop, &s->timer);
         for (size_t i = 0; i < ELEMENTSOF(server->sessions); i++)
                 if (server->sessions[i] == s)
                         server->sessions[i] = NULL;
         free(s);
+}
+
+/* The host has gone, or is of no use. A copy ends by the end of its streams, and removes the file that it had begun; if it does not, it is killed in the end. Until
+ * then it keeps its place among the EXEC_MAX. */
+static void session_leave(ExecSession *s) {
+        if (!s->copies || s->pid <= 0) {
+                session_end(s);
+                return;
+        }
+        close_streams(s);
+        s->left = true;
+        loop_arm(s->server->loop, &s->timer, EXEC_CLOSE_USEC);
 }
 
 static size_t out_room(const ExecSession *s) {
@@ -266,7 +284,7 @@ static int session_advance(ExecSession *s) {
 
 static void session_go_on(ExecSession *s) {
         if (session_advance(s) < 0)
-                session_end(s);
+                session_leave(s);
 }
 
 static int take_frame(ExecSession *s, const Frame *f) {
@@ -309,13 +327,13 @@ static void on_socket(LoopSource *source, uint32_t events) {
 
         /* Firecracker passes no half-close on, so whoever shuts anything down has gone. */
         if (events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) {
-                session_end(s);
+                session_leave(s);
                 return;
         }
         if (events & EPOLLIN) {
                 k = recv(source->fd, buffer, sizeof(buffer), MSG_DONTWAIT);
                 if (k == 0 || (k < 0 && errno != EAGAIN && errno != EINTR)) {
-                        session_end(s);
+                        session_leave(s);
                         return;
                 }
                 n = k > 0 ? (size_t) k : 0;
@@ -325,7 +343,7 @@ static void on_socket(LoopSource *source, uint32_t events) {
                                 break;
                 }
                 if (r < 0) {
-                        session_end(s);
+                        session_leave(s);
                         return;
                 }
         }
@@ -368,7 +386,10 @@ void exec_server_reaped(ExecServer *server, pid_t pid, int wait_status) {
                         continue;
                 s->pid = 0;
                 s->wait_status = wait_status;
-                session_go_on(s);
+                if (s->left)
+                        session_end(s);
+                else
+                        session_go_on(s);
                 return;
         }
 }
@@ -433,6 +454,7 @@ int exec_server_add(ExecServer *server, const ExecRequest *request, int fd) {
         if (!s)
                 return -ENOMEM;
         s->server = server;
+        s->copies = request->files;
         s->terminal = request->terminal;
         s->socket = (LoopSource) { .fd = -EBADF, .func = on_socket, .userdata = s };
         s->report = (LoopSource) { .fd = -EBADF, .func = on_report, .userdata = s };

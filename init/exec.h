@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 /* Programs that the host runs beside the workload: POST /v1/exec of the API, whose connections speak base/exec-frame.h; and copies of files, which are processes
- * like them. Each is killed, with its process group, when its connection goes. */
+ * like them. Each is killed, with its process group, when its connection goes; a copy at the latest after EXEC_CLOSE_USEC, if that is not its end already. */
 
 #include "init/files.h"
 #include "init/loop.h"
@@ -12,7 +12,7 @@ enum {
         EXEC_ARGUMENTS_MAX = 4096,
         EXEC_DRAIN_MAX = 2 * 1024 * 1024,       /* of each stream, of what was in its pipe when the program ended */
 };
-#define EXEC_CLOSE_USEC (10 * USEC_PER_SEC)     /* for the host to close the connection when it was told the exit code */
+#define EXEC_CLOSE_USEC (10 * USEC_PER_SEC)     /* for the host to close the connection when it was told the exit code, and for a copy to end */
 
 /* The body of the request. */
 typedef struct ExecRequest {

@@ -198,7 +198,7 @@ static int own_streams(const Child *c) {
         return 0;
 }
 
-/* Nothing is executed here that would close what init has open. */
+/* Nothing is executed here that would close what init has open. That nobody reads any more is an end like others. */
 static _noreturn_ void child_copy_files(const Child *c) {
         const int report_fd = STDERR_FILENO + 1;
         Failure failure;
@@ -206,6 +206,7 @@ static _noreturn_ void child_copy_files(const Child *c) {
 
         if (dup2(c->report_fd, report_fd) < 0 || close_range((unsigned) report_fd + 1, UINT_MAX, 0) < 0)
                 child_fail(c, STEP_STREAMS, negative_errno());
+        (void) signal(SIGPIPE, SIG_IGN);
         r = files_run(c->files, &c->user, &failure);
         if (r < 0)
                 (void) write_full(report_fd, &failure, sizeof(failure));

@@ -256,8 +256,7 @@ static int pack_directory(Packer *p, int dir_fd, const char *name, dev_t dev, un
         struct stat st;
         int r;
 
-        if (depth >= TAR_DEPTH_MAX)
-                {
+        if (depth >= TAR_DEPTH_MAX) {
                 flaw(p, 0, "is left out with what is in it, being too deep");
                 return 0;
         }
@@ -356,6 +355,7 @@ typedef struct Unpacker {
         int dir_fd;                     /* where it goes */
         const char *name;
         char *top_name;                 /* of the copied thing itself, owned */
+        char *place;                    /* root_fd for people, owned; NULL: the request's path */
         int file_fd;                    /* a file that is being written, without a name or with this one: */
         char temporary[32];
         uint64_t left;
@@ -367,8 +367,10 @@ typedef struct Unpacker {
 
 /* Sets the text of what there is to say of a member; returns r. Of what is wrong with the stream itself no errno has more to say. */
 static int describe(const Unpacker *u, int r, const char *what, char **ret_text) {
-        return failure(ret_text, r, r == -EBADMSG ? "\"%s%s%s\" %s" : "\"%s%s%s\" %s: %m", u->request->path,
-                        *u->path && !endswith(u->request->path, "/") ? "/" : "", u->path, what);
+        const char *place = u->place ?: u->request->path;
+
+        return failure(ret_text, r, r == -EBADMSG ? "\"%s%s%s\" %s" : "\"%s%s%s\" %s: %m", place,
+                        *u->path && !endswith(place, "/") ? "/" : "", u->path, what);
 }
 
 static int refuse(Unpacker *u, int r, const char *what) {
@@ -641,6 +643,7 @@ static int find_place(Unpacker *u) {
         if (fd >= 0) {
                 u->dir_fd = fd;
                 u->name = q->name;
+                u->place = strjoin(q->path, endswith(q->path, "/") ? "" : "/", q->name);
                 return 0;
         }
         if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
@@ -801,6 +804,7 @@ int tar_unpack(const TarUnpack *request, int in_fd, char **ret_error) {
                 free(u->directories[i].path);
         free(u->directories);
         free(u->top_name);
+        free(u->place);
         inodes_done(&u->made);
         tar_reader_done(&u->reader);
         free(u);

@@ -21,6 +21,7 @@
  *      "archive":bool,"follow":bool,"foreign":bool}, of which action and path must be there, is answered in the same way: FRAME_STDIN is the tar stream that is
  *      written, FRAME_STDOUT the one that is read, FRAME_STDERR a line for each file that was left out or has changed, FRAME_EXIT 0, 1 where there was such a line of
  *      a file that could not be read, or else a sentence. base/tar-files.h says what the stream is like, and what name, archive ("keep"), follow and foreign mean.
+ *      With the connection a copy's streams end, by which it removes the file that it has begun.
  *      init accepts peers with the host's CID only.
  * Ctrl-Alt-Del (SIGINT for init) is the last resort before the VMM is killed: the stop timeout has passed, so init sends SIGKILL
  *      to the workload, reports it as any other end, and powers off.

@@ -277,7 +277,7 @@ static void test_copy_hostile(void **state) {
                 { good, "x\0\0\1\0", 5, false, false, 0, "" },
                 { good, "r\0\0\7\x1b[31m a" "r\0\0\3b\nc" "x\0\0\1\1", 23, false, false, 1, "VM 'web': \\x1b[31m ab.\nVM 'web': c.\n" },
                 { good, "x\0\0\6\175no \x1b\n", 10, false, false, 1, "VM 'web': no \\x1b\\x0a.\n" },
-                { good, "x\0\0\1\211", 5, false, false, 137, "The copy was ended in VM 'web' by signal 9.\n" },
+                { good, "x\0\0\1\211", 5, false, false, 137, "The copy with VM 'web' was ended by signal 9.\n" },
                 { good, "x\0\0\1\7", 5, false, false, 1, "The copy has failed in VM 'web' with 7.\n" },
                 { good, "", 0, false, false, 1, "The guest of VM 'web' does not go on: nothing within 1 s.\n" },
                 { good, "", 0, false, true, 1, "The guest of VM 'web' has gone, or has ended the connection, before all was copied.\n" },

@@ -136,9 +136,9 @@ static void turn(Fixture *f, Client *c) {
                 client_read(c);
 }
 
-static int start(Fixture *f, Client *c, bool terminal, const char *command) {
+static int start_as(Fixture *f, Client *c, bool terminal, const FilesRequest *files, const char *command) {
         char *argv[] = { (char *) "sh", (char *) "-c", (char *) command, NULL };
-        const ExecRequest request = { .argv = argv, .terminal = terminal, .rows = 24, .columns = 80 };
+        const ExecRequest request = { .argv = argv, .terminal = terminal, .rows = 24, .columns = 80, .files = files };
         int fds[2], r;
 
         assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
@@ -146,6 +146,10 @@ static int start(Fixture *f, Client *c, bool terminal, const char *command) {
         r = exec_server_add(f->server, &request, fds[1]);
         close(fds[1]);
         return r;
+}
+
+static int start(Fixture *f, Client *c, bool terminal, const char *command) {
+        return start_as(f, c, terminal, NULL, command);
 }
 
 static void client_done(Client *c) {
@@ -358,6 +362,39 @@ static void test_connection_goes(void **state) {
         assert_int_equal(exec_server_count(f->server), 0);
 }
 
+/* What copies files sees its streams end, and has some time to end by that; it keeps its place for so long. */
+static void test_copy_goes(void **state) {
+        static const FilesRequest files = { .write = true };
+        char dir[] = "/tmp/init-exec.XXXXXX";
+        _cleanup_free_ char *command = NULL, *begun = NULL;
+        Fixture *f = *state;
+        uint64_t begin;
+        Client c;
+
+        assert_non_null(mkdtemp(dir));
+        begun = strf("%s/begun", dir);
+        command = strf("echo >%s; echo up; cat >/dev/null; sleep 0.3; rm %s", begun, begun);
+        assert_ok(start_as(f, &c, false, &files, command));
+        while (c.out.size == 0)
+                turn(f, &c);
+        client_done(&c);
+        while (exec_server_count(f->server) > 0)
+                turn(f, NULL);
+        assert_int_equal(access(begun, F_OK), -1);
+        assert_ok(rmdir(dir));
+
+        assert_ok(start_as(f, &c, false, &files, "echo up; exec sleep 1000"));
+        while (c.out.size == 0)
+                turn(f, &c);
+        client_done(&c);
+        begin = now_usec();
+        while (exec_server_count(f->server) > 0)
+                turn(f, NULL);
+        assert_true(now_usec() - begin >= EXEC_CLOSE_USEC - USEC_PER_SEC);
+        while (kill(f->pid, 0) >= 0)
+                turn(f, NULL);
+}
+
 static void test_terminal(void **state) {
         char frame[FRAME_SMALL_MAX];
         Fixture *f = *state;
@@ -408,6 +445,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_unwanted_input, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_wrong, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_connection_goes, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_copy_goes, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_terminal, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_places, set_up, tear_down),
         };

@@ -136,7 +136,7 @@ static void test_places(void **state) {
                 { "file", "new/", "file", false, NULL, "\"new/\" is to be a directory: No such file or directory" },
                 { "file", "other/", "file", false, NULL, "\"other/\" is to be a directory: Not a directory" },
                 { "file", "no/new", "file", false, NULL, "\"no/new\" cannot be made, for the directory that is to hold it cannot be opened: No such file or directory" },
-                { "file", "full", "file", false, NULL, "\"full\" cannot be replaced: Is a directory" },
+                { "file", "full", "file", false, NULL, "\"full/file\" cannot be replaced: Is a directory" },
                 { "dir", "new", "dir", false, "test -f new/in", NULL },
                 { "dir", "new/", "dir", false, "test -f new/in", NULL },
                 { "dir", "empty", "dir", false, "test -f empty/dir/in", NULL },
@@ -330,7 +330,7 @@ static void test_full(void **state) {
         assert_int_equal(shell("echo old >small/file && head -c 1000000 /dev/urandom >large"), 0);
         assert_int_equal(pack_to(f, &(TarPack) { .path = "large", .name = "." }, "stream", &error), 0);
         assert_error(unpack_from(f, &(TarUnpack) { .path = "small", .name = "file" }, "stream", &error), ENOSPC);
-        assert_string_equal(error, "\"small\" cannot be written: No space left on device");
+        assert_string_equal(error, "\"small/file\" cannot be written: No space left on device");
         assert_int_equal(shell("grep -qx old small/file && test \"$(ls -A small)\" = file && mount -o remount,ro small"), 0);
         assert_error(unpack_from(f, &(TarUnpack) { .path = "small", .name = "file" }, "stream", &error), EROFS);
         assert_int_equal(shell("umount small"), 0);
