@@ -43,6 +43,7 @@ int config_parse_vcpus(const char *value, void *field, const char **ret_reason);
 int config_parse_memory(const char *value, void *field, const char **ret_reason);
 int config_parse_kernel_args(const char *value, void *field, const char **ret_reason);
 int config_parse_bundle(const char *value, void *field, const char **ret_reason);
+int config_parse_publish(const char *value, void *field, const char **ret_reason);
 int config_parse_dns(const char *value, void *field, const char **ret_reason);
 int config_parse_add_host(const char *value, void *field, const char **ret_reason);
 int config_parse_signal(const char *value, void *field, const char **ret_reason);

@@ -7,6 +7,7 @@
 #include "definition/loader.h"
 #include "definition/pass-through.h"
 #include "definition/problems.h"
+#include "definition/publish.h"
 #include "definition/volume-use.h"
 #include "layout/layout.h"
 
@@ -28,6 +29,7 @@ static const ConfigKey vm_keys[] = {
         CONFIG_KEY(Definition, kernel, "Kernel", config_parse_path, CONFIG_STRING),
         CONFIG_KEY(Definition, kernel_args, "KernelArgs", config_parse_kernel_args, CONFIG_LIST),
         CONFIG_KEY(Definition, bundle, "Bundle", config_parse_bundle, CONFIG_LIST),
+        CONFIG_KEY(Definition, publish_words, "Publish", config_parse_publish, CONFIG_LIST),
         CONFIG_KEY(Definition, dns, "DNS", config_parse_dns, CONFIG_LIST),
         CONFIG_KEY(Definition, add_hosts, "AddHost", config_parse_add_host, CONFIG_LIST),
         CONFIG_KEY(Definition, stop_signal, "StopSignal", config_parse_signal, CONFIG_SCALAR),
@@ -73,6 +75,8 @@ Definition *definition_free(Definition *d) {
         free(d->kernel);
         strv_free(d->kernel_args);
         strv_free(d->bundle);
+        strv_free(d->publish_words);
+        free(d->published);
         strv_free(d->dns);
         strv_free(d->add_hosts);
         strv_free(d->volume_lines);
@@ -247,6 +251,29 @@ static int finish_volumes(Definition *d) {
         return 0;
 }
 
+static int finish_published(Definition *d) {
+        STRV_FOREACH(word, d->publish_words) {
+                const char *reason;
+                PublishRange p;
+                int r;
+
+                r = publish_parse(*word, &p, &reason);
+                if (r < 0)
+                        return r;
+                for (unsigned i = 0; i < p.count; i++) {
+                        PublishedPort *slot = GREEDY_APPEND(d->published, d->n_published);
+
+                        if (!slot)
+                                return -ENOMEM;
+                        *slot = p.first;
+                        slot->host_port = (uint16_t) (p.first.host_port + i);
+                        slot->guest_port = (uint16_t) (p.first.guest_port + i);
+                        d->n_published++;
+                }
+        }
+        return 0;
+}
+
 /* What no key has set, and what only makes sense together. */
 static int finish(Loader *l) {
         Definition *d = l->definition;
@@ -267,6 +294,8 @@ static int finish(Loader *l) {
                         return -ENOMEM;
         }
         r = finish_volumes(d);
+        if (r >= 0)
+                r = finish_published(d);
         if (r < 0)
                 return r;
         slice = layout_slice_name(d->tenant, d->name);

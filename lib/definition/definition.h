@@ -4,6 +4,7 @@
  * Syntax: systemd.syntax(7). Keys: inferno.vm(5). */
 
 #include "base/macros.h"
+#include "base/published-port.h"
 
 typedef enum PullPolicy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER } PullPolicy;
 typedef enum RootMode { ROOT_EPHEMERAL, ROOT_PERSISTENT } RootMode;
@@ -56,6 +57,9 @@ typedef struct Definition {
         char *kernel;                   /* absolute path on the host, without layout_root() */
         char **kernel_args;             /* words */
         char **bundle;                  /* programs of the host for the guest: absolute paths, each with another last component */
+        char **publish_words;           /* of Publish=, as written */
+        PublishedPort *published;       /* what they say, a range as so many ports */
+        size_t n_published;
         char **dns;                     /* addresses; NULL: the host's */
         char **volume_lines;            /* of Volume=, as written */
         VolumeUse *volumes;             /* what they say, in their order, which is that of the guest's devices */

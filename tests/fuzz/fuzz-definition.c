@@ -69,6 +69,19 @@ static void check_units(const Definition *d, const SiteConfig *site) {
         }
 }
 
+/* No port of the host twice, and no more of them than the firewall takes. */
+static void check_published(const Definition *d) {
+        if (d->n_published > PUBLISHED_PORTS_MAX)
+                abort();
+        for (size_t i = 0; i < d->n_published; i++) {
+                if (d->published[i].host_port == 0 || d->published[i].guest_port == 0)
+                        abort();
+                for (size_t k = 0; k < i; k++)
+                        if (published_port_collides(d->published + i, d->published + k))
+                                abort();
+        }
+}
+
 /* The whole way from a file, since that is what hostile bytes come in: as a definition, and as site configuration. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_definition_errors_ DefinitionErrors e = {}, site_e = {};
@@ -86,8 +99,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         r = definition_load("x", &none, &d, &e);
         if ((r < 0) != (e.n_lines > 0) || (r >= 0 && (!d->image || !d->hostname)))
                 abort();
-        if (r >= 0)
+        if (r >= 0) {
                 check_units(d, &none);
+                check_published(d);
+        }
 
         if (layout_set_root(site_root) < 0)
                 abort();

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
@@ -290,6 +291,82 @@ static void test_volumes_together(void **state) {
         assert_int_equal(d->n_volumes, 11);
         ASSERT_PROBLEM("[VM]\nImage=a\nVMM=ember\nVolume=a:/a\nVolume=b:/b\nVolume=c:/c\n",
                        ": With VMM=ember a VM can have 2 volumes at most, since its guest has 8 virtio devices at most.");
+}
+
+static void test_publish(void **state) {
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+        _cleanup_(definition_freep) Definition *d = NULL;
+        _cleanup_strbuf_ StrBuf b = {};
+        _cleanup_free_ char *text = NULL, *all = NULL;
+        size_t n;
+
+        put("etc/inferno/vms/web.vm",
+            "[VM]\nImage=a\nPublish=1:1\nPublish=\n"
+            "Publish=8080:80 127.0.0.1:8443:443/tcp\n"
+            "Publish=53:53/udp 0.0.0.0:53:53\n"
+            "Publish=192.0.2.1:8000-8002:80-82\n"
+            "Publish=192.0.2.2:8002:1 192.0.2.1:65535:65535\n");
+        assert_ok(load("web", &d, &e));
+        assert_int_equal(d->n_published, 9);
+        all = published_ports_to_string(d->published, d->n_published);
+        assert_string_equal(all, "0.0.0.0:8080->80/tcp, 127.0.0.1:8443->443/tcp, 0.0.0.0:53->53/udp, 0.0.0.0:53->53/tcp, "
+                                 "192.0.2.1:8000-8002->80-82/tcp, 192.0.2.2:8002->1/tcp, 192.0.2.1:65535->65535/tcp");
+        assert_int_equal(d->published[1].address, 0x7f000001);
+        assert_int_equal(d->published[2].protocol, IPPROTO_UDP);
+        assert_int_equal(d->published[6].host_port, 8002);
+        assert_int_equal(d->published[6].guest_port, 82);
+
+#define WRONG_PORT(line, why) ASSERT_PROBLEM("[VM]\nImage=a\nPublish=" line "\n", ":3: Publish=" line ": " why)
+#define NO_CHANCE "wanted is HOSTPORT:GUESTPORT, for no port of the host is chosen at random"
+        WRONG_PORT("80", NO_CHANCE);
+        WRONG_PORT(":80", NO_CHANCE);
+        WRONG_PORT("127.0.0.1::80", NO_CHANCE);
+#define PORTS "ports are from 1 to 65535, and a range such as 8000-8010 begins with the lower one"
+        WRONG_PORT("0:80", PORTS);
+        WRONG_PORT("80:0", PORTS);
+        WRONG_PORT("80:", PORTS);
+        WRONG_PORT("65536:80", PORTS);
+        WRONG_PORT("80:99999999999999999999", PORTS);
+        WRONG_PORT("-80:80", PORTS);
+        WRONG_PORT("80-:80", PORTS);
+        WRONG_PORT("+80:80", PORTS);
+        WRONG_PORT("90-80:80-90", PORTS);
+        WRONG_PORT("80-90-95:80-90", PORTS);
+        WRONG_PORT("65530-65536:1-7", PORTS);
+        WRONG_PORT("80-81:80", "the ranges of host and guest are not equally long");
+        WRONG_PORT("80:80-81", "the ranges of host and guest are not equally long");
+#define PROTOCOL "the protocol is tcp or udp, in small letters"
+        WRONG_PORT("80:80/", PROTOCOL);
+        WRONG_PORT("80:80/TCP", PROTOCOL);
+        WRONG_PORT("80:80/sctp", PROTOCOL);
+        WRONG_PORT("80/tcp:80/tcp", PROTOCOL);
+#define NO_IPV6 "guests have no IPv6, so that only IPv4 addresses of the host can be published"
+        WRONG_PORT("[::1]:80:80", NO_IPV6);
+        WRONG_PORT("::1:80:80", NO_IPV6);
+        WRONG_PORT("[::]:80:80", NO_IPV6);
+#define ADDRESS "before the ports stands an IPv4 address of the host, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        WRONG_PORT(":80:80", ADDRESS);
+        WRONG_PORT("localhost:80:80", ADDRESS);
+        WRONG_PORT("1.2.3:80:80", ADDRESS);
+        WRONG_PORT("0.0.0.1:80:80", ADDRESS);
+        WRONG_PORT("224.0.0.1:80:80", ADDRESS);
+        WRONG_PORT("255.255.255.255:80:80", ADDRESS);
+#define TWICE "a port of the host is given twice; at one address and at all of them it is the same"
+        WRONG_PORT("80:80 80:81", TWICE);
+        WRONG_PORT("80:80 192.0.2.1:80:80", TWICE);
+        WRONG_PORT("192.0.2.1:80:80 080:80", TWICE);
+        WRONG_PORT("80-90:80-90 90-99:1-10", TWICE);
+        WRONG_PORT("85-86:1-2 80-90:80-90", TWICE);
+        ASSERT_PROBLEM("[VM]\nImage=a\nPublish=80:80\nPublish=0.0.0.0:80:8080/tcp\n", ":4: Publish=0.0.0.0:80:8080/tcp: " TWICE);
+#define TOO_MANY "a VM can have 256 published ports at most"
+        WRONG_PORT("1-257:1-257", TOO_MANY);
+        WRONG_PORT("1-256:1-256 257:257", TOO_MANY);
+
+        strbuf_adds(&b, "[VM]\nImage=a\n");
+        for (int i = 1; i <= 257; i++)
+                strbuf_addf(&b, "Publish=%d:80\n", i);
+        assert_ok(strbuf_finish(&b, &text, &n));
+        assert_problem(text, n, "/etc/inferno/vms/web.vm:259: Publish=257:80: " TOO_MANY);
 }
 
 static void test_long_line(void **state) {
@@ -607,6 +684,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_problems, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_volumes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_volumes_together, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_publish, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_all_problems_are_told, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
