@@ -86,6 +86,17 @@ static const char *const migrations[] = {
         "  created_usec INTEGER NOT NULL,"
         "  PRIMARY KEY (volume, name)"
         ") STRICT;",
+
+        /* address 0: all of the host's, so that the key alone does not keep two VMs apart. */
+        "CREATE TABLE published_ports ("
+        "  vm TEXT NOT NULL REFERENCES vms (name) ON DELETE CASCADE,"
+        "  address INTEGER NOT NULL CHECK (address BETWEEN 0 AND 4294967295),"
+        "  protocol INTEGER NOT NULL CHECK (protocol IN (6, 17)),"
+        "  host_port INTEGER NOT NULL CHECK (host_port BETWEEN 1 AND 65535),"
+        "  guest_port INTEGER NOT NULL CHECK (guest_port BETWEEN 1 AND 65535),"
+        "  PRIMARY KEY (host_port, protocol, address)"
+        ") STRICT;"
+        "CREATE INDEX published_ports_by_vm ON published_ports (vm);",
 };
 
 enum { SCHEMA_VERSION = ELEMENTSOF(migrations) };
@@ -573,8 +584,24 @@ int store_network_get(Store *s, const char *vm, unsigned *ret_index) {
         return 0;
 }
 
-int store_network_set_active(Store *s, const char *vm, bool active) {
+static int set_active(Store *s, const char *vm, bool active) {
         return run(s, "UPDATE network_state SET active = ?2 WHERE vm = ?1 AND active <> ?2", "si", vm, (int64_t) active);
+}
+
+static int drop_ports(Store *s, const char *vm) {
+        return run(s, "DELETE FROM published_ports WHERE vm = ?", "s", vm);
+}
+
+int store_network_set_active(Store *s, const char *vm, bool active) {
+        int r;
+
+        if (active)
+                return set_active(s, vm, true);
+        r = begin(s);
+        if (r < 0)
+                return r;
+        r = drop_ports(s, vm);
+        return end(s, r < 0 ? r : set_active(s, vm, false));
 }
 
 int store_network_list_active(Store *s, char ***ret_vms) {
@@ -582,9 +609,50 @@ int store_network_list_active(Store *s, char ***ret_vms) {
 }
 
 void store_networks_free(StoreNetwork *v, size_t n) {
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
                 free(v[i].vm);
+                free(v[i].ports);
+        }
         free(v);
+}
+
+/* The columns address, protocol, host_port, guest_port, from `column` on. */
+static int append_port(Store *s, sqlite3_stmt *st, int column, PublishedPort **ports, size_t *n_ports) {
+        PublishedPort *slot = GREEDY_APPEND(*ports, *n_ports);
+
+        if (!slot)
+                return fail_oom(s);
+        *slot = (PublishedPort) {
+                .address = (uint32_t) sqlite3_column_int64(st, column),
+                .protocol = (uint8_t) sqlite3_column_int(st, column + 1),
+                .host_port = (uint16_t) sqlite3_column_int(st, column + 2),
+                .guest_port = (uint16_t) sqlite3_column_int(st, column + 3),
+        };
+        (*n_ports)++;
+        return 0;
+}
+
+/* Both are sorted by VM; a VM without an address publishes nothing. */
+static int add_ports(Store *s, StoreNetwork *v, size_t n) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        size_t i = 0;
+        int r;
+
+        r = prepare(s, &st, "SELECT vm, address, protocol, host_port, guest_port FROM published_ports ORDER BY vm, address, protocol, host_port", "");
+        if (r < 0)
+                return r;
+        while ((r = step(s, st)) > 0) {
+                const char *vm = (const char *) sqlite3_column_text(st, 0);
+
+                while (i < n && vm && strcmp(v[i].vm, vm) < 0)
+                        i++;
+                if (i == n || !vm || !streq(v[i].vm, vm))
+                        continue;
+                r = append_port(s, st, 1, &v[i].ports, &v[i].n_ports);
+                if (r < 0)
+                        return r;
+        }
+        return r;
 }
 
 int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
@@ -601,7 +669,11 @@ int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
                 StoreNetwork *slot = GREEDY_APPEND(v, n);
 
                 if (slot) {
-                        *slot = (StoreNetwork) { vm ? strdup(vm) : NULL, (unsigned) sqlite3_column_int64(st, 1), sqlite3_column_int64(st, 2) != 0 };
+                        *slot = (StoreNetwork) {
+                                .vm = vm ? strdup(vm) : NULL,
+                                .index = (unsigned) sqlite3_column_int64(st, 1),
+                                .active = sqlite3_column_int64(st, 2) != 0,
+                        };
                         n++;
                 }
                 if (!slot || !slot->vm) {
@@ -609,6 +681,8 @@ int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
                         break;
                 }
         }
+        if (r >= 0)
+                r = add_ports(s, v, n);
         if (r < 0) {
                 store_networks_free(v, n);
                 return r;
@@ -616,6 +690,96 @@ int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
         *ret = v;
         *ret_n = n;
         return 0;
+}
+
+int store_ports_list(Store *s, const char *vm, PublishedPort **ret, size_t *ret_n) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        _cleanup_free_ PublishedPort *ports = NULL;
+        size_t n = 0;
+        int r;
+
+        r = prepare(s, &st, "SELECT address, protocol, host_port, guest_port FROM published_ports WHERE vm = ? ORDER BY address, protocol, host_port",
+                    "s", vm);
+        if (r < 0)
+                return r;
+        while ((r = step(s, st)) > 0) {
+                r = append_port(s, st, 0, &ports, &n);
+                if (r < 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(ports);
+        *ret_n = n;
+        return 0;
+}
+
+/* Which other VM has the port; 0: none. In a transaction. */
+static int find_holder(Store *s, const char *vm, const PublishedPort *p, char **ret_holder) {
+        _cleanup_stmt_ sqlite3_stmt *st = NULL;
+        const char *holder;
+        int r;
+
+        r = prepare(s, &st, "SELECT vm FROM published_ports WHERE host_port = ?1 AND protocol = ?2 AND (address = ?3 OR address = 0 OR ?3 = 0) AND vm <> ?4",
+                    "iiis", (int64_t) p->host_port, (int64_t) p->protocol, (int64_t) p->address, vm);
+        if (r < 0)
+                return r;
+        r = step(s, st);
+        if (r <= 0)
+                return r;
+        holder = (const char *) sqlite3_column_text(st, 0);
+        *ret_holder = holder ? strdup(holder) : NULL;
+        return *ret_holder ? 1 : fail_oom(s);
+}
+
+/* In a transaction. */
+static int replace_ports(Store *s, const char *vm, const PublishedPort *ports, size_t n_ports, char **ret_holder, size_t *ret_index) {
+        int r;
+
+        r = drop_ports(s, vm);
+        for (size_t i = 0; i < n_ports && r >= 0; i++) {
+                const PublishedPort *p = ports + i;
+
+                r = find_holder(s, vm, p, ret_holder);
+                if (r > 0) {
+                        *ret_index = i;
+                        return -EBUSY;
+                }
+                if (r >= 0)
+                        r = run(s, "INSERT INTO published_ports (vm, address, protocol, host_port, guest_port) VALUES (?, ?, ?, ?, ?)", "siiii", vm,
+                                (int64_t) p->address, (int64_t) p->protocol, (int64_t) p->host_port, (int64_t) p->guest_port);
+        }
+        return r;
+}
+
+/* Whether the list, which is sorted, has just these. Neither has a port twice. */
+static bool are_same_ports(const PublishedPort *sorted, size_t n, const PublishedPort *ports, size_t n_ports) {
+        if (n != n_ports)
+                return false;
+        for (size_t i = 0; i < n; i++) {
+                const PublishedPort *p = bsearch(ports + i, sorted, n, sizeof(*sorted), published_port_compare);
+
+                if (!p || p->guest_port != ports[i].guest_port)
+                        return false;
+        }
+        return true;
+}
+
+int store_ports_claim(Store *s, const char *vm, const PublishedPort *ports, size_t n_ports, char **ret_holder, size_t *ret_index) {
+        _cleanup_free_ PublishedPort *before = NULL;
+        size_t n_before;
+        int r;
+
+        *ret_holder = NULL;
+        r = store_ports_list(s, vm, &before, &n_before);
+        if (r < 0)
+                return r;
+        if (are_same_ports(before, n_before, ports, n_ports))
+                return 0;
+        r = begin(s);
+        if (r >= 0)
+                r = end(s, replace_ports(s, vm, ports, n_ports, ret_holder, ret_index));
+        return r < 0 ? r : n_before > 0 ? STORE_PORTS_REPLACED : 0;
 }
 
 static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {

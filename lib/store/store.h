@@ -5,6 +5,7 @@
  * Inferno; -ENOSPC, -EROFS, -EACCES as they are), and store_error() has a sentence for people that names the file. */
 
 #include "base/macros.h"
+#include "base/published-port.h"
 
 typedef struct Store Store;
 
@@ -26,15 +27,25 @@ int store_vm_remove(Store *s, const char *vm);
  * unless there are fewer subnets than its index now; active says that the TAP is up. -ENOENT: the VM has no row. -EDQUOT: none left. */
 int store_network_ensure(Store *s, const char *vm, unsigned n_subnets, unsigned *ret_index);
 int store_network_get(Store *s, const char *vm, unsigned *ret_index);                  /* -ENOENT */
-int store_network_set_active(Store *s, const char *vm, bool active);
+int store_network_set_active(Store *s, const char *vm, bool active);                   /* one that is not has no published ports */
 int store_network_list_active(Store *s, char ***ret_vms);
 typedef struct StoreNetwork {
         char *vm;
         unsigned index;
         bool active;
+        PublishedPort *ports;           /* sorted by published_port_compare(); NULL: none */
+        size_t n_ports;
 } StoreNetwork;
 void store_networks_free(StoreNetwork *v, size_t n);
 int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n);                   /* by vm, bytewise */
+
+/* Ports of the host that lead to a VM while it is active, of which no two VMs have the same: at one address and at all of them it is the same.
+ * Gives the VM these in place of what it had; they collide neither with each other nor does one come twice. -EBUSY with *ret_holder (the caller's
+ * to free()): that VM has ports[*ret_index] already; no sentence. -EBUSY without: as of all functions here. */
+enum { STORE_PORTS_REPLACED = 1 };      /* it had others before */
+int store_ports_claim(Store *s, const char *vm, const PublishedPort *ports, size_t n_ports, char **ret_holder, size_t *ret_index);
+/* Sorted by published_port_compare(). */
+int store_ports_list(Store *s, const char *vm, PublishedPort **ret, size_t *ret_n);
 
 /* versions: what was built for a VM. `digest` is the hex sha256 of all inputs. */
 typedef struct StoreVersion {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -128,6 +129,92 @@ static void test_network(void **state) {
         assert_error(store_network_get(s, "web1", &index), ENOENT);
         assert_ok(store_network_ensure(s, "web2", 1, &index));
         assert_int_equal(index, 0);
+}
+
+static PublishedPort tcp(uint32_t address, uint16_t host_port, uint16_t guest_port) {
+        return (PublishedPort) { .address = address, .host_port = host_port, .guest_port = guest_port, .protocol = IPPROTO_TCP };
+}
+
+static void assert_ports(Store *s, const char *vm, const char *expected) {
+        _cleanup_free_ PublishedPort *ports = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t n = 99;
+
+        assert_ok(store_ports_list(s, vm, &ports, &n));
+        text = published_ports_to_string(ports, n);
+        assert_string_equal(text, expected);
+}
+
+static void test_ports(void **state) {
+        _cleanup_(store_freep) Store *s = must_open();
+        const PublishedPort all[] = { tcp(0, 80, 8080), tcp(0, 443, 8443) }, one = tcp(0x7f000001, 80, 1), other = tcp(0xc0000201, 80, 2),
+                            udp = { .host_port = 80, .guest_port = 80, .protocol = IPPROTO_UDP }, changed = tcp(0, 80, 8081),
+                            two[] = { tcp(0, 81, 1), tcp(0xc0000201, 443, 1) };
+        PublishedPort many[PUBLISHED_PORTS_MAX];
+        char *holder = (char *) "", *holder2 = NULL;
+        StoreNetwork *networks;
+        size_t i = 99, n;
+        unsigned v;
+
+        for (n = 1; n <= 3; n++) {
+                _cleanup_free_ char *name = strf("web%zu", n);
+
+                assert_ok(store_vm_ensure(s, name, 1000, 10, &v));
+                assert_ok(store_network_ensure(s, name, 10, &v));
+                assert_ok(store_network_set_active(s, name, true));
+        }
+        assert_error(store_ports_claim(s, "absent", all, 2, &holder, &i), ENOENT);
+        assert_null(holder);
+        assert_int_equal(store_ports_claim(s, "web1", NULL, 0, &holder, &i), 0);
+        assert_int_equal(store_ports_claim(s, "web1", all, 2, &holder, &i), 0);
+        assert_int_equal(store_ports_claim(s, "web1", all, 2, &holder, &i), 0);
+        assert_ports(s, "web1", "0.0.0.0:80->8080/tcp, 0.0.0.0:443->8443/tcp");
+        assert_int_equal(store_ports_claim(s, "web3", &udp, 1, &holder, &i), 0);
+
+        /* All addresses and one of them, in either order; nothing of a refused claim stays. */
+        assert_error(store_ports_claim(s, "web2", &one, 1, &holder, &i), EBUSY);
+        assert_string_equal(holder, "web1");
+        assert_int_equal(i, 0);
+        free(holder);
+        assert_error(store_ports_claim(s, "web2", two, 2, &holder, &i), EBUSY);
+        assert_string_equal(holder, "web1");
+        assert_int_equal(i, 1);
+        free(holder);
+        assert_ports(s, "web2", "");
+        assert_int_equal(store_ports_claim(s, "web1", &one, 1, &holder, &i), STORE_PORTS_REPLACED);
+        assert_int_equal(store_ports_claim(s, "web2", &other, 1, &holder, &i), 0);
+        assert_error(store_ports_claim(s, "web1", &changed, 1, &holder2, &i), EBUSY);
+        assert_string_equal(holder2, "web2");
+        free(holder2);
+        assert_ports(s, "web1", "127.0.0.1:80->1/tcp");
+        assert_ports(s, "web2", "192.0.2.1:80->2/tcp");
+
+        /* The same port with another one behind it is another claim. */
+        assert_ok(store_network_set_active(s, "web2", false));
+        assert_ports(s, "web2", "");
+        assert_int_equal(store_ports_claim(s, "web1", all, 1, &holder, &i), STORE_PORTS_REPLACED);
+        assert_int_equal(store_ports_claim(s, "web1", &changed, 1, &holder, &i), STORE_PORTS_REPLACED);
+        assert_ports(s, "web1", "0.0.0.0:80->8081/tcp");
+
+        for (i = 0; i < PUBLISHED_PORTS_MAX; i++)
+                many[i] = tcp(0, (uint16_t) (65535 - i), (uint16_t) (65535 - i));
+        assert_int_equal(store_ports_claim(s, "web2", many, PUBLISHED_PORTS_MAX, &holder, &i), 0);
+        assert_int_equal(store_ports_claim(s, "web2", many, PUBLISHED_PORTS_MAX, &holder, &i), 0);
+        assert_ports(s, "web2", "0.0.0.0:65280-65535->65280-65535/tcp");
+        assert_ok(store_network_list(s, &networks, &n));
+        assert_int_equal(n, 3);
+        assert_int_equal(networks[0].n_ports, 1);
+        assert_int_equal(networks[0].ports[0].guest_port, 8081);
+        assert_int_equal(networks[1].n_ports, PUBLISHED_PORTS_MAX);
+        assert_int_equal(networks[2].n_ports, 1);
+        assert_int_equal(networks[2].ports[0].protocol, IPPROTO_UDP);
+        store_networks_free(networks, n);
+
+        /* A VM takes its ports with it. */
+        assert_ok(store_vm_remove(s, "web1"));
+        assert_int_equal(store_ports_claim(s, "web3", all, 2, &holder, &i), STORE_PORTS_REPLACED);
+        assert_int_equal(store_ports_claim(s, "web3", NULL, 0, &holder, &i), STORE_PORTS_REPLACED);
+        assert_ports(s, "web3", "");
 }
 
 static void test_versions(void **state) {
@@ -270,6 +357,8 @@ static void test_migrations(void **state) {
                 assert_ok(store_image_get(s, "docker://docker.io/library/nginx:latest", &image));
                 assert_string_equal(image.rootfs, DIGEST_A ".squashfs");
                 assert_int_equal(image.size, 4096);
+
+                assert_ports(s, "web1", i >= 3 ? "0.0.0.0:8080->80/tcp" : "");
 
                 /* The rules hold, too: a number is free again only when its VM is gone. */
                 assert_ok(store_network_ensure(s, "db", 10, &n));
@@ -566,8 +655,8 @@ static void test_volumes(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_versions), TEST(test_images), TEST(test_volumes), TEST(test_migrations),
-                TEST(test_newer), TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_log),
+                TEST(test_modes), TEST(test_vms), TEST(test_network), TEST(test_ports), TEST(test_versions), TEST(test_images), TEST(test_volumes),
+                TEST(test_migrations), TEST(test_newer), TEST(test_foreign), TEST(test_damaged), TEST(test_concurrent), TEST(test_log),
                 TEST(test_killed), TEST(test_waits),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
