@@ -52,7 +52,13 @@ static int run_up(const char *vm) {
         r = store_vm_ensure(c.store, vm, c.site.uid_base, c.site.uid_count, &uid);
         if (r < 0)
                 return helper_log_sentence(r, store_error(c.store));
-        r = net_vm_up(c.store, &c.range, &(NetVm) { .name = vm, .uid = uid, .gid = uid }, &index, &error);
+        r = net_vm_up(c.store, &c.range, &(NetVm) {
+                        .name = vm,
+                        .uid = uid,
+                        .gid = uid,
+                        .ports = c.definition->published,
+                        .n_ports = c.definition->n_published,
+                }, &index, &error);
         return r < 0 ? helper_log_sentence(r, error) : r;
 }
 
@@ -121,6 +127,24 @@ static int load_for_reading(HelperContext *c, char ***ret_active) {
         return r < 0 ? helper_log_sentence(r, store_error(c->store)) : 0;
 }
 
+/* One line, where there are any. */
+static int print_published(const HelperContext *c, const char *vm) {
+        _cleanup_free_ PublishedPort *ports = NULL;
+        _cleanup_free_ char *text = NULL;
+        size_t n;
+        int r;
+
+        r = store_ports_list(c->store, vm, &ports, &n);
+        if (r < 0)
+                return helper_log_sentence(r, store_error(c->store));
+        text = published_ports_to_string(ports, n);
+        if (!text)
+                return log_oom();
+        if (n > 0)
+                printf("Published=%s\n", text);
+        return 0;
+}
+
 static int run_show(const char *vm) {
         _cleanup_helper_context_ HelperContext c = {};
         _cleanup_strv_ char **active = NULL;
@@ -142,7 +166,7 @@ static int run_show(const char *vm) {
                vm, s.tap, vm, s.address.network_string, NET_SUBNET_PREFIX, s.address.host_string, s.address.guest_string,
                s.address.mac_string, s.uid, s.active ? "yes" : "no", s.present ? "yes" : "no");
         free(s.tap);
-        return 0;
+        return print_published(&c, vm);
 }
 
 static int run_list(const char *argument) {

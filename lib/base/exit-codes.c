@@ -19,6 +19,7 @@ int exit_code_from_errno(int error) {
         case ENODEV:
         case ENXIO:
         case ENOPKG:
+        case EADDRNOTAVAIL:
                 return EXIT_UNAVAILABLE;
         case ENOSPC:
         case EDQUOT:
@@ -27,6 +28,7 @@ int exit_code_from_errno(int error) {
                 return EXIT_CANNOT_WRITE;
         case EAGAIN:
         case EBUSY:
+        case EADDRINUSE:
         case ETIMEDOUT:
                 return EXIT_BUSY;
         case EPROTO:

@@ -13,7 +13,7 @@ enum {
         EXIT_INTERNAL = 70,             /* EX_SOFTWARE */
         EXIT_SYSTEM = 71,               /* EX_OSERR: a system call failed, a resource ran out */
         EXIT_CANNOT_WRITE = 73,         /* EX_CANTCREAT: no space, read-only file system */
-        EXIT_BUSY = 75,                 /* EX_TEMPFAIL: somebody else holds the lock for too long */
+        EXIT_BUSY = 75,                 /* EX_TEMPFAIL: somebody else has it: a lock for too long, a port */
         EXIT_NEWER_DATA = 76,           /* EX_PROTOCOL: the database was made by a newer Inferno */
         EXIT_NO_PERMISSION = 77,        /* EX_NOPERM */
         EXIT_BAD_DEFINITION = 78,       /* EX_CONFIG: the definition or inferno.conf is wrong */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -23,8 +26,8 @@ static int fail_store(int r, Store *store, char **ret_error) {
 
 static int fail_firewall(int r, char **ret_error) {
         if (r == -EOPNOTSUPP)
-                return fail(r, ret_error, strdup("The kernel has no nftables, or not all of its modules nf_tables, nft_ct, nft_masq, nft_reject_inet "
-                                                 "and nft_chain_nat: load them (modprobe), or boot a kernel that has them."));
+                return fail(r, ret_error, strdup("The kernel has no nftables, or not all of its modules nf_tables, nft_ct, nft_masq, nft_nat, "
+                                                 "nft_fib_inet, nft_reject_inet and nft_chain_nat: load them (modprobe), or boot a kernel that has them."));
         if (r == -EPERM || r == -EACCES)
                 return fail(r, ret_error, strdup("Not permitted to change nftables: this needs root with CAP_NET_ADMIN."));
         return fail(r, ret_error, strf("Cannot change the nftables table 'inet inferno': %s.", strerrordesc_np(-r) ?: "unknown error"));
@@ -73,12 +76,12 @@ static int format_mark(const NetRange *range, char **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
-static int make_guest(unsigned index, uint32_t address, FirewallGuest *ret) {
+static int make_guest(unsigned index, uint32_t address, const PublishedPort *ports, size_t n_ports, FirewallGuest *ret) {
         _cleanup_free_ char *tap = layout_tap_name(index);
 
         if (!tap)
                 return -ENOMEM;
-        *ret = (FirewallGuest) { .address = address };
+        *ret = (FirewallGuest) { .address = address, .ports = ports, .n_ports = n_ports };
         snprintf(ret->tap, sizeof(ret->tap), "%s", tap);
         return 0;
 }
@@ -88,58 +91,134 @@ static uint32_t guest_of_host(uint32_t host) {
         return (host & (UINT32_MAX << (32 - NET_SUBNET_PREFIX))) + 2;
 }
 
-/* All VMs whose TAP is there, with the addresses that these have, and `self`. VMs of which only the database says that they are active
+/* bind(2) is what tells: nobody can have the port then, at this address or at all of them, and the address is the host's. A listener of TCP refuses
+ * us in spite of SO_REUSEADDR, which lets us pass what an earlier one has left in TIME_WAIT. */
+static int check_port(const PublishedPort *p, char **ret_error) {
+        const struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(p->host_port), .sin_addr.s_addr = htonl(p->address) };
+        bool tcp = p->protocol == IPPROTO_TCP;
+        _cleanup_close_ int fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+        _cleanup_free_ char *port = published_port_to_string(p);
+        int one = 1, r;
+
+        if (!port)
+                return fail(-ENOMEM, ret_error, NULL);
+        if (fd >= 0 && (!tcp || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) >= 0) &&
+            bind(fd, (const struct sockaddr *) &sa, sizeof(sa)) >= 0)
+                return 0;
+        r = negative_errno();
+        if (r == -EADDRINUSE)
+                return fail(r, ret_error, strf("Port %s cannot be published: a program of this host uses it (ss -%slnp 'sport = :%u'). Stop that, or give "
+                                               "Publish= another port.", port, tcp ? "t" : "u", p->host_port));
+        if (r == -EADDRNOTAVAIL)
+                return fail(r, ret_error, strf("Port %s cannot be published: the host does not have that address (ip -4 address). Order the unit after what "
+                                               "sets it up, such as network-online.target, or correct Publish=.", port));
+        return fail(r, ret_error, strf("Cannot find out whether port %s is free: %s.", port, strerrordesc_np(-r) ?: "unknown error"));
+}
+
+static int check_ports(const NetVm *vm, char **ret_error) {
+        int r = 0;
+
+        for (size_t i = 0; i < vm->n_ports && r >= 0; i++)
+                r = check_port(vm->ports + i, ret_error);
+        return r;
+}
+
+static bool publishes_on_loopback(const NetVm *vm) {
+        for (size_t i = 0; i < vm->n_ports; i++)
+                if (vm->ports[i].address == 0 || vm->ports[i].address >> 24 == 127)
+                        return true;
+        return false;
+}
+
+/* With the lock held. Makes the ports the VM's in the database. A VM that has one of them, but no TAP, is what a power cut has left: it is active no more.
+ * *ret_stale: the table may have ports that lead to where they should not. */
+static int claim_ports(Store *store, Netlink *route, const NetVm *vm, bool *ret_stale, char **ret_error) {
+        bool stale = false;
+
+        for (;;) {
+                _cleanup_free_ char *holder = NULL, *altname = NULL, *port = NULL;
+                size_t i;
+                int r;
+
+                r = store_ports_claim(store, vm->name, vm->ports, vm->n_ports, &holder, &i);
+                if (r >= 0) {
+                        *ret_stale = stale || r == STORE_PORTS_REPLACED;
+                        return 0;
+                }
+                if (!holder)
+                        return fail_store(r, store, ret_error);
+                altname = layout_tap_altname(holder);
+                port = published_port_to_string(vm->ports + i);
+                if (!altname || !port)
+                        return fail(-ENOMEM, ret_error, NULL);
+                r = tap_is_present(route, altname);
+                if (r < 0)
+                        return fail(r, ret_error, strf("Cannot look for network interface '%s': %s.", altname, strerrordesc_np(-r) ?: "unknown error"));
+                if (r > 0)
+                        return fail(-EADDRINUSE, ret_error, strf("Port %s cannot be published: VM '%s' has it. Stop that VM, or give Publish= of one of them "
+                                                                 "another port.", port, holder));
+                r = store_network_set_active(store, holder, false);
+                if (r < 0)
+                        return fail_store(r, store, ret_error);
+                stale = true;
+        }
+}
+
+/* The new table has all VMs whose TAP is there, with the addresses that these have, and `self`. VMs of which only the database says that they are active
  * are what a power cut has left: they are active no more. */
-static int collect_guests(Store *store, Netlink *route, const char *self_name, const FirewallGuest *self,
-                          FirewallGuest **ret, size_t *ret_n, char **ret_error) {
-        _cleanup_strv_ char **active = NULL;
+static int rebuild_with(Store *store, Netlink *route, Netlink *filter, const char *mark, const StoreNetwork *networks, size_t n_networks,
+                        const char *self_name, const FirewallGuest *self, char **ret_error) {
         _cleanup_free_ TapAddress *addresses = NULL;
         _cleanup_free_ FirewallGuest *guests = NULL;
         size_t n = 0, n_addresses;
         int r;
 
-        r = store_network_list_active(store, &active);
-        if (r < 0)
-                return fail_store(r, store, ret_error);
         r = tap_list_addresses(route, &addresses, &n_addresses);
         if (r < 0)
                 return fail(r, ret_error, strf("Cannot list the host's addresses: %s.", strerrordesc_np(-r) ?: "unknown error"));
-        guests = calloc(strv_length(active) + 1, sizeof(*guests));
+        guests = calloc(n_networks + 1, sizeof(*guests));
         if (!guests)
                 return fail(-ENOMEM, ret_error, NULL);
         guests[n++] = *self;
 
-        STRV_FOREACH(vm, active) {
+        for (const StoreNetwork *w = networks; w < networks + n_networks; w++) {
                 const TapAddress *a;
-                unsigned index;
 
-                if (streq(*vm, self_name))
+                if (!w->active || streq(w->vm, self_name))
                         continue;
-                r = store_network_get(store, *vm, &index);
-                if (r < 0)
-                        return fail_store(r, store, ret_error);
-                r = make_guest(index, 0, &guests[n]);
+                r = make_guest(w->index, 0, w->ports, w->n_ports, &guests[n]);
                 if (r < 0)
                         return fail(r, ret_error, NULL);
                 a = tap_find_address(addresses, n_addresses, guests[n].tap);
                 if (a)
                         guests[n++].address = guest_of_host(a->host);
                 else {
-                        r = store_network_set_active(store, *vm, false);
+                        r = store_network_set_active(store, w->vm, false);
                         if (r < 0)
                                 return fail_store(r, store, ret_error);
                 }
         }
-        *ret = TAKE_PTR(guests);
-        *ret_n = n;
-        return 0;
+        r = firewall_rebuild(filter, mark, guests, n);
+        return r < 0 ? fail_firewall(r, ret_error) : 0;
 }
 
-static int admit_guest(Store *store, Netlink *route, const NetRange *range, const char *vm, const FirewallGuest *guest, char **ret_error) {
+static int rebuild(Store *store, Netlink *route, Netlink *filter, const char *mark, const char *self_name, const FirewallGuest *self, char **ret_error) {
+        StoreNetwork *networks;
+        size_t n_networks;
+        int r;
+
+        r = store_network_list(store, &networks, &n_networks);
+        if (r < 0)
+                return fail_store(r, store, ret_error);
+        r = rebuild_with(store, route, filter, mark, networks, n_networks, self_name, self, ret_error);
+        store_networks_free(networks, n_networks);
+        return r;
+}
+
+/* `stale`: as of claim_ports(). */
+static int admit_guest(Store *store, Netlink *route, const NetRange *range, const char *vm, const FirewallGuest *guest, bool stale, char **ret_error) {
         _cleanup_(netlink_closep) Netlink *filter = NULL;
-        _cleanup_free_ FirewallGuest *guests = NULL;
         _cleanup_free_ char *mark = NULL;
-        size_t n_guests = 0;
         int r;
 
         r = format_mark(range, &mark);
@@ -149,48 +228,53 @@ static int admit_guest(Store *store, Netlink *route, const NetRange *range, cons
         if (r < 0)
                 return fail_firewall(r, ret_error);
         r = firewall_is_current(filter, mark);
-        if (r > 0) {
+        if (r > 0 && !stale) {
                 r = firewall_add(filter, guest);
                 if (r >= 0)
                         return 0;
-                if (r == -ENOENT) /* somebody has flushed the rules meanwhile */
+                if (r == -ENOENT || r == -EEXIST) /* somebody has flushed the rules meanwhile, or a killed step has left a port */
                         r = 0;
         }
-        if (r < 0)
-                return fail_firewall(r, ret_error);
-
-        r = collect_guests(store, route, vm, guest, &guests, &n_guests, ret_error);
-        if (r < 0)
-                return r;
-        r = firewall_rebuild(filter, mark, guests, n_guests);
-        return r < 0 ? fail_firewall(r, ret_error) : 0;
+        return r < 0 ? fail_firewall(r, ret_error) : rebuild(store, route, filter, mark, vm, guest, ret_error);
 }
 
-/* With the lock held, and the TAP gone: makes the VM inactive and removes its elements, the table with the last TAP. Where the database cannot
- * be used (store is NULL, or fails) the rest is done all the same: the next net_vm_up() finds a VM that is active without a TAP. */
-static int dismiss_guest(Store *store, Netlink *route, const char *vm, const FirewallGuest *guests, size_t n_guests, char **ret_error) {
+/* With the lock held, and the TAP gone: removes the VM's elements, the table with the last TAP, and makes it inactive. In this order, so that the database
+ * has all ports that the table may have. Where it cannot be used (store is NULL, or fails) the rest is done all the same: the next net_vm_up() finds a
+ * VM that is active without a TAP. */
+static int dismiss_guest(Store *store, Netlink *route, const char *vm, FirewallGuest *guests, size_t n_guests, char **ret_error) {
         _cleanup_(netlink_closep) Netlink *filter = NULL;
+        _cleanup_free_ PublishedPort *ports = NULL;
+        size_t n_ports = 0;
         int r, k;
 
-        r = store ? store_network_set_active(store, vm, false) : 0;
-        if (r < 0)
-                (void) fail_store(r, store, ret_error);
+        r = store ? store_ports_list(store, vm, &ports, &n_ports) : 0;
         k = netlink_open(NETLINK_NETFILTER, &filter);
-        if (k == -EOPNOTSUPP)
-                return r; /* no nftables, no elements */
         if (k >= 0)
                 k = tap_any_left(route);
         if (k == 0)
                 k = firewall_remove_table(filter);
         else
                 for (size_t i = 0; i < n_guests && k >= 0; i++) {
-                        k = firewall_remove(filter, &guests[i]);
+                        /* One of the two addresses is what the ports lead to, the TAP's if it was there. */
+                        if (i == 0) {
+                                guests[i].ports = ports;
+                                guests[i].n_ports = n_ports;
+                        }
+                        k = store && r >= 0 ? firewall_remove(filter, &guests[i]) : firewall_remove_with_all_ports(filter, &guests[i]);
                         if (k == -ENOENT)
                                 k = 0;
                 }
-        if (r < 0 || k >= 0 || k == -EOPNOTSUPP)
-                return r;
-        return fail_firewall(k, ret_error);
+        if (k == -EOPNOTSUPP) /* no nftables, no elements */
+                k = 0;
+        if (k < 0)
+                (void) fail_firewall(k, ret_error);
+        if (store && r >= 0 && k >= 0)
+                r = store_network_set_active(store, vm, false);
+        if (r < 0) {
+                free(*ret_error);
+                (void) fail_store(r, store, ret_error);
+        }
+        return r < 0 ? r : k;
 }
 
 int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *ret_index, char **ret_error) {
@@ -199,6 +283,7 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
         _cleanup_close_ int lock = -EBADF;
         FirewallGuest guest;
         NetAddress address;
+        bool stale = false;
         unsigned index;
         int r;
 
@@ -223,15 +308,23 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
         altname = layout_tap_altname(vm->name);
         if (!name || !altname)
                 return fail(-ENOMEM, ret_error, NULL);
-        r = make_guest(index, address.guest, &guest);
+        r = make_guest(index, address.guest, vm->ports, vm->n_ports, &guest);
         if (r < 0)
                 return fail(r, ret_error, NULL);
+        /* Of one that is up, the ports are in use by it. */
+        r = vm->n_ports > 0 ? tap_is_present(route, altname) : 1;
+        if (r == 0)
+                r = check_ports(vm, ret_error);
+        if (r < 0)
+                return r;
 
         /* Active first, so that nobody's rebuild leaves it out; then the rules, so that there is no moment at which the TAP has none. */
         r = store_network_set_active(store, vm->name, true);
         if (r < 0)
                 return fail_store(r, store, ret_error);
-        r = admit_guest(store, route, range, vm->name, &guest, ret_error);
+        r = claim_ports(store, route, vm, &stale, ret_error);
+        if (r >= 0)
+                r = admit_guest(store, route, range, vm->name, &guest, stale, ret_error);
         if (r >= 0)
                 r = tap_up(route, &(TapSpec) {
                                 .name = name,
@@ -239,6 +332,7 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
                                 .uid = vm->uid,
                                 .gid = vm->gid,
                                 .host = address.host,
+                                .route_localnet = publishes_on_loopback(vm),
                         }, ret_error);
         if (r < 0) {
                 /* Unless the TAP is there and in use. */
@@ -257,7 +351,7 @@ int net_vm_down(Store *store, const NetRange *range, const char *vm, char **ret_
         _cleanup_(netlink_closep) Netlink *route = NULL;
         _cleanup_free_ char *altname = layout_tap_altname(vm);
         _cleanup_close_ int lock = -EBADF;
-        FirewallGuest guests[2];
+        FirewallGuest guests[2] = {};
         size_t n_guests = 0;
         NetAddress address;
         uint32_t host = 0;
@@ -284,9 +378,10 @@ int net_vm_down(Store *store, const NetRange *range, const char *vm, char **ret_
         r = store ? store_network_get(store, vm, &index) : -ENOENT;
         /* The TAP may be gone already, or may have had an address of another Network=. */
         if (r >= 0 && range && net_range_address(range, index, &address) >= 0) {
-                r = make_guest(index, address.guest, &guests[n_guests++]);
+                r = make_guest(index, address.guest, NULL, 0, &guests[n_guests++]);
                 if (r < 0)
                         return fail(r, ret_error, NULL);
         }
-        return dismiss_guest(store, route, vm, guests, n_guests, ret_error);
+        /* Of a guest whose address nothing tells, the ports at least. */
+        return dismiss_guest(store, route, vm, guests, MAX(n_guests, (size_t) 1), ret_error);
 }

@@ -369,8 +369,8 @@ static int disable_ipv6(const char *name) {
 }
 
 /* Address, then the interface's own settings of ip-sysctl, then up, in one datagram. */
-static int set_up(Netlink *n, int index, uint32_t host) {
-        static const struct {
+static int set_up(Netlink *n, int index, const TapSpec *spec) {
+        const struct {
                 uint16_t id;
                 uint32_t value;
         } settings[] = {
@@ -379,7 +379,7 @@ static int set_up(Netlink *n, int index, uint32_t host) {
                 { IPV4_DEVCONF_PROXY_ARP, 0 },
                 { IPV4_DEVCONF_SEND_REDIRECTS, 0 },     /* there is no shorter way from one guest to another */
                 { IPV4_DEVCONF_ACCEPT_REDIRECTS, 0 },
-                { IPV4_DEVCONF_ROUTE_LOCALNET, 0 },
+                { IPV4_DEVCONF_ROUTE_LOCALNET, spec->route_localnet },
         };
         _cleanup_netlink_batch_ NetlinkBatch b = {};
         struct nlattr *families, *family, *conf;
@@ -389,8 +389,8 @@ static int set_up(Netlink *n, int index, uint32_t host) {
         if (!nlh)
                 return -ENOMEM;
         ((struct ifaddrmsg *) mnl_nlmsg_get_payload(nlh))->ifa_prefixlen = NET_SUBNET_PREFIX;
-        mnl_attr_put_u32(nlh, IFA_LOCAL, htonl(host));
-        mnl_attr_put_u32(nlh, IFA_ADDRESS, htonl(host));
+        mnl_attr_put_u32(nlh, IFA_LOCAL, htonl(spec->host));
+        mnl_attr_put_u32(nlh, IFA_ADDRESS, htonl(spec->host));
         netlink_batch_commit(&b, nlh);
 
         nlh = begin_link_message(n, &b, RTM_NEWLINK, NLM_F_ACK, index, IFF_UP);
@@ -427,7 +427,7 @@ static int tap_create(Netlink *n, const TapSpec *spec, char **ret_error) {
         r = disable_ipv6(spec->name);
         if (r < 0)
                 return fail_step(r, ret_error, spec->name, "switch off IPv6 on");
-        r = set_up(n, index, spec->host);
+        r = set_up(n, index, spec);
         if (r < 0)
                 return fail_step(r, ret_error, spec->name, "set up");
         if (ioctl(fd, TUNSETPERSIST, 1UL) < 0)
@@ -443,7 +443,7 @@ int tap_up(Netlink *n, const TapSpec *spec, char **ret_error) {
         if (r >= 0) {
                 if (link.is_tap && link.has_altname && streq(link.name, spec->name) && link.owner == spec->uid && link.group == spec->gid &&
                     link.host == spec->host && link.n_addresses == 1) {
-                        r = set_up(n, link.index, spec->host);
+                        r = set_up(n, link.index, spec);
                         return r < 0 ? fail_step(r, ret_error, spec->name, "set up") : 0;
                 }
                 r = remove_stale(n, &link, ret_error);

@@ -14,6 +14,7 @@ typedef struct TapSpec {
         const char *altname;            /* layout_tap_altname() */
         unsigned uid, gid;              /* who may attach to it, besides root */
         uint32_t host;                  /* address, host byte order; its prefix is /30 */
+        bool route_localnet;            /* what the host sends from 127.0.0.0/8 may leave by it */
 } TapSpec;
 
 /* All of them take a Netlink of NETLINK_ROUTE, and set *ret_error to a sentence for people when they fail (NULL: no memory). */

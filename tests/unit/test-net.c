@@ -266,6 +266,8 @@ typedef struct Guest {
         char *tap;
         NetAddress address;
         int fd;
+        const PublishedPort *ports;
+        size_t n_ports;
 } Guest;
 
 static int up(Guest *g, char **ret_error) {
@@ -273,7 +275,7 @@ static int up(Guest *g, char **ret_error) {
         int r;
 
         assert_ok(store_vm_ensure(store, g->name, 70000, 1000, &uid));
-        r = net_vm_up(store, &range, &(NetVm) { g->name, g->uid, g->uid }, &index, ret_error);
+        r = net_vm_up(store, &range, &(NetVm) { g->name, g->uid, g->uid, g->ports, g->n_ports }, &index, ret_error);
         if (r < 0)
                 return r;
         free(g->tap);
@@ -683,6 +685,301 @@ static void test_changed_network(void **state) {
         range = old;
 }
 
+#define PORT(p, at, host, guest) { .protocol = p, .address = at, .host_port = host, .guest_port = guest }
+
+/* Where a SYN, or a datagram, from `source` to this port ends; by what, *ret. */
+typedef enum Way { WAY_NOWHERE, WAY_GUEST, WAY_BACK } Way;
+
+static Way knock(const Guest *g, uint32_t source, uint32_t destination, uint16_t port, uint8_t protocol, Packet *ret) {
+        static uint16_t source_port = 20000;    /* a new connection each time */
+
+        send_packet(uplink_fd, "up0", uplink_mac, &(Packet) { .source = source, .destination = destination, .protocol = protocol,
+                                                              .source_port = ++source_port, .destination_port = port });
+        /* The host may still end connections of earlier tests. */
+        while (guest_receives(g, QUIET_MSEC, ret))
+                if (ret->source == source && ret->source_port == source_port)
+                        return WAY_GUEST;
+        while (uplink_receives(0, ret))
+                if (ret->destination == source)
+                        return WAY_BACK;
+        return WAY_NOWHERE;
+}
+
+static int host_connects(const char *address, uint16_t port) {
+        struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(ip4(address)) };
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        assert_ok(fd);
+        assert_true(connect(fd, (struct sockaddr *) &to, sizeof(to)) >= 0 || errno == EINPROGRESS);
+        return TAKE_FD(fd);
+}
+
+/* The guest takes the connection, which the host finds made. *ret is the SYN as the guest has seen it. */
+static void host_gets_through(const Guest *g, const char *address, uint16_t port, Packet *ret) {
+        _cleanup_close_ int fd = host_connects(address, port);
+        struct sockaddr_in self;
+        int error = -1;
+
+        assert_ok(getsockname(fd, (struct sockaddr *) &self, &(socklen_t) { sizeof(self) }));
+        do
+                assert_true(guest_receives(g, WAIT_MSEC, ret));
+        while (ret->protocol != IPPROTO_TCP || ret->source_port != ntohs(self.sin_port));
+        guest_sends(g, (Packet) { .destination = ret->source, .protocol = IPPROTO_TCP, .source_port = ret->destination_port,
+                                  .destination_port = ret->source_port, .acknowledge = ret->sequence + 1, .reply = true });
+        assert_int_equal(poll(&(struct pollfd) { .fd = fd, .events = POLLOUT }, 1, WAIT_MSEC), 1);
+        assert_ok(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t) { sizeof(error) }));
+        assert_int_equal(error, 0);
+}
+
+static void host_is_refused(const char *address, uint16_t port) {
+        _cleanup_close_ int fd = host_connects(address, port);
+        int error = -1;
+
+        assert_int_equal(poll(&(struct pollfd) { .fd = fd, .events = POLLOUT }, 1, WAIT_MSEC), 1);
+        assert_ok(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t) { sizeof(error) }));
+        assert_int_equal(error, ECONNREFUSED);
+}
+
+static int host_serves(int type, const char *address, uint16_t port) {
+        struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(ip4(address)) };
+        int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+        assert_ok(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int) { 1 }, sizeof(int)));
+        assert_ok(bind(fd, (struct sockaddr *) &at, sizeof(at)));
+        if (type == SOCK_STREAM)
+                assert_ok(listen(fd, 1));
+        return fd;
+}
+
+static void test_published(void **state) {
+        const PublishedPort ports[] = {
+                PORT(IPPROTO_TCP, 0, 8080, 80), PORT(IPPROTO_UDP, 0, 53, 5353), PORT(IPPROTO_TCP, 0x7f000001, 9000, 90),
+                PORT(IPPROTO_TCP, 0xc0000201, 7000, 70), PORT(IPPROTO_TCP, 0xc0000201, 7001, 71),
+        };
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        Packet p, q;
+
+        a.ports = ports;
+        a.n_ports = ELEMENTSOF(ports);
+        must_up(&a);
+        must_up(&b);
+        must_attach(&a);
+        must_attach(&b);
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/conf/inf0/route_localnet"), '1');
+        assert_int_equal(read_setting("/proc/sys/net/ipv4/conf/inf1/route_localnet"), '0');
+
+        /* From outside, with the client's address; and the answer comes from where the client has asked. */
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_GUEST);
+        assert_int_equal(p.source, ip4(OUTSIDE));
+        assert_int_equal(p.destination, a.address.guest);
+        assert_int_equal(p.destination_port, 80);
+        guest_sends(&a, (Packet) { .destination = p.source, .protocol = IPPROTO_TCP, .source_port = 80, .destination_port = p.source_port,
+                                   .acknowledge = p.sequence + 1, .reply = true });
+        assert_true(uplink_receives(WAIT_MSEC, &q));
+        assert_int_equal(q.source, ip4(UPLINK));
+        assert_int_equal(q.source_port, 8080);
+        assert_int_equal(q.destination_port, p.source_port);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 53, IPPROTO_UDP, &p), WAY_GUEST);
+        assert_int_equal(p.source, ip4(OUTSIDE));
+        assert_int_equal(p.destination_port, 5353);
+        guest_sends(&a, (Packet) { .destination = p.source, .protocol = IPPROTO_UDP, .source_port = 5353, .destination_port = p.source_port });
+        assert_true(uplink_receives(WAIT_MSEC, &q));
+        assert_int_equal(q.source_port, 53);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 7001, IPPROTO_TCP, &p), WAY_GUEST);
+        assert_int_equal(p.destination_port, 71);
+
+        /* What is not published: another port, another protocol, another address, what is routed through, the guest itself. */
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8081, IPPROTO_TCP, &p), WAY_BACK);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_UDP, &p), WAY_BACK);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 9000, IPPROTO_TCP, &p), WAY_BACK);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), a.address.host, 7000, IPPROTO_TCP, &p), WAY_BACK);
+        assert_int_not_equal(knock(&a, ip4(OUTSIDE), ip4("203.0.113.5"), 8080, IPPROTO_TCP, &p), WAY_GUEST);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), a.address.guest, 80, IPPROTO_TCP, &p), WAY_NOWHERE);
+        /* And the loopback is the host's own, for whoever is on the wire. */
+        assert_int_equal(knock(&a, ip4(NEXT_HOP), ip4("127.0.0.1"), 9000, IPPROTO_TCP, &p), WAY_NOWHERE);
+        assert_int_equal(knock(&a, ip4(NEXT_HOP), ip4("127.0.0.1"), 8080, IPPROTO_TCP, &p), WAY_NOWHERE);
+
+        /* The host itself, by its loopback and by its addresses. */
+        host_gets_through(&a, "127.0.0.1", 8080, &p);
+        assert_int_equal(p.source, a.address.host);
+        assert_int_equal(p.destination_port, 80);
+        host_gets_through(&a, UPLINK, 8080, &p);
+        assert_int_equal(p.source, ip4(UPLINK));
+        host_gets_through(&a, "127.0.0.1", 9000, &p);
+        assert_int_equal(p.destination_port, 90);
+        host_gets_through(&a, UPLINK, 7000, &p);
+        host_is_refused("127.0.0.1", 7000);
+        host_is_refused("127.0.0.2", 9000);
+
+        /* Guests do not, whoever publishes it. */
+        for (int i = 0; i < 2; i++) {
+                const Guest *g = i == 0 ? &a : &b;
+
+                guest_sends(g, (Packet) { .destination = ip4(UPLINK), .protocol = IPPROTO_TCP, .source_port = 4000, .destination_port = 8080 });
+                do
+                        assert_true(guest_receives(g, WAIT_MSEC, &p));
+                while (p.protocol != IPPROTO_ICMP);
+                assert_int_equal(p.icmp_type, ICMP_DEST_UNREACH);
+                assert_int_equal(p.icmp_code, ICMP_PKT_FILTERED);
+                while (guest_receives(&a, QUIET_MSEC, &p))
+                        assert_false(p.source_port == 4000 && p.destination_port == 80);
+        }
+
+        must_down(&a);
+        assert_int_equal(knock(&b, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_BACK);
+        host_is_refused("127.0.0.1", 8080);
+        must_down(&b);
+        assert_false(table_exists());
+}
+
+/* A guest whose TAP takes the host's packets from 127.0.0.1 cannot send there; without the rules it could, which is what they are for. */
+static void test_loopback_is_closed(void **state) {
+        const PublishedPort port = PORT(IPPROTO_TCP, 0x7f000001, 9000, 90);
+        _cleanup_close_ int fd = host_serves(SOCK_DGRAM, "127.0.0.1", 53);
+        Guest a = GUEST("alpha", UID_A);
+        const Packet query = { .destination = ip4("127.0.0.1"), .protocol = IPPROTO_UDP, .source_port = 4000, .destination_port = 53 };
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+
+        a.ports = &port;
+        a.n_ports = 1;
+        must_up(&a);
+        must_attach(&a);
+        guest_sends(&a, query);
+        assert_int_equal(poll(&p, 1, QUIET_MSEC), 0);
+        flush_ruleset();
+        guest_sends(&a, query);
+        assert_int_equal(poll(&p, 1, WAIT_MSEC), 1);
+        must_down(&a);
+}
+
+static void test_published_conflicts(void **state) {
+        const PublishedPort port = PORT(IPPROTO_TCP, 0, 8080, 80), at = PORT(IPPROTO_TCP, 0x7f000001, 8080, 80),
+                            nowhere = PORT(IPPROTO_UDP, 0xcb007105, 53, 53), udp = PORT(IPPROTO_UDP, 0, 5300, 53), others[] = { udp, port };
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        _cleanup_free_ char *error = NULL, *error2 = NULL, *error3 = NULL, *error4 = NULL, *error5 = NULL;
+        _cleanup_strv_ char **active = NULL;
+        int fd;
+        Packet p;
+
+        /* Programs of the host, at this address or at another, TCP and UDP. */
+        a.ports = &port;
+        a.n_ports = 1;
+        fd = host_serves(SOCK_STREAM, "127.0.0.1", 8080);
+        assert_error(up(&a, &error), EADDRINUSE);
+        assert_string_equal(error, "Port 0.0.0.0:8080/tcp cannot be published: a program of this host uses it (ss -tlnp 'sport = :8080'). Stop that, or "
+                                   "give Publish= another port.");
+        assert_false(table_exists());
+        assert_int_equal(if_nametoindex("inf0"), 0);
+        assert_ok(store_network_list_active(store, &active));
+        assert_int_equal(strv_length(active), 0);
+        safe_close(fd);
+        fd = host_serves(SOCK_DGRAM, "0.0.0.0", 5300);
+        a.ports = &udp;
+        assert_error(up(&a, &error2), EADDRINUSE);
+        assert_non_null(strstr(error2, "Port 0.0.0.0:5300/udp cannot be published: a program of this host uses it (ss -ulnp"));
+        safe_close(fd);
+        a.ports = &nowhere;
+        assert_error(up(&a, &error3), EADDRNOTAVAIL);
+        assert_non_null(strstr(error3, "Port 203.0.113.5:53/udp cannot be published: the host does not have that address"));
+
+        /* Another VM. */
+        a.ports = &port;
+        must_up(&a);
+        must_attach(&a);
+        b.ports = &at;
+        b.n_ports = 1;
+        assert_error(up(&b, &error4), EADDRINUSE);
+        assert_string_equal(error4, "Port 127.0.0.1:8080/tcp cannot be published: VM 'alpha' has it. Stop that VM, or give Publish= of one of them another port.");
+        b.ports = others;
+        b.n_ports = 2;
+        assert_error(up(&b, &error5), EADDRINUSE);
+        assert_int_equal(if_nametoindex("inf1"), 0);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_GUEST);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 5300, IPPROTO_UDP, &p), WAY_BACK);
+
+        /* One that is up is not in its own way, nor is what has begun to listen since. */
+        fd = host_serves(SOCK_STREAM, "0.0.0.0", 8080);
+        must_up(&a);
+        safe_close(fd);
+
+        /* Other ports of one that is up: the old ones go. */
+        a.ports = &udp;
+        must_up(&a);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_BACK);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 5300, IPPROTO_UDP, &p), WAY_GUEST);
+        must_down(&a);
+        must_up(&b);
+        must_down(&b);
+        assert_false(table_exists());
+}
+
+/* Steps that were killed, power cuts, and what others do to the table. */
+static void test_published_left_overs(void **state) {
+        const PublishedPort ports[] = { PORT(IPPROTO_TCP, 0, 8080, 80), PORT(IPPROTO_TCP, 0xc0000201, 7000, 70) };
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B), c = GUEST("gamma", UID_A + 2);
+        _cleanup_(netlink_closep) Netlink *n = NULL;
+        FirewallGuest ghost = { .tap = "inf1", .address = range.network + 6, .ports = ports, .n_ports = 2 };
+        _cleanup_free_ char *error = NULL;
+        PublishedPort *left;
+        char *holder;
+        unsigned v;
+        size_t i;
+        Packet p;
+
+        assert_ok(netlink_open(NETLINK_NETFILTER, &n));
+        must_up(&c);
+        must_attach(&c);
+
+        /* A VM whose start was killed before its TAP was there: who takes one of its ports takes all from it, and the other leads nowhere. */
+        assert_ok(store_vm_ensure(store, b.name, 70000, 1000, &v));
+        assert_ok(store_network_ensure(store, b.name, net_range_subnets(&range), &v));
+        assert_ok(store_network_set_active(store, b.name, true));
+        assert_ok(store_ports_claim(store, b.name, ports, 2, &holder, &i));
+        assert_ok(firewall_add(n, &ghost));
+        a.ports = ports;
+        a.n_ports = 1;
+        must_up(&a);
+        must_attach(&a);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_GUEST);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 7000, IPPROTO_TCP, &p), WAY_BACK);
+        assert_ok(store_ports_list(store, b.name, &left, &i));
+        assert_int_equal(i, 0);
+        free(left);
+
+        /* Elements alone, of which the database knows nothing. */
+        ghost.ports = ports + 1;
+        ghost.n_ports = 1;
+        assert_ok(firewall_add(n, &ghost));
+        must_down(&a);
+        a.n_ports = 2;
+        must_up(&a);
+        must_attach(&a);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 7000, IPPROTO_TCP, &p), WAY_GUEST);
+
+        /* "nft flush ruleset", then any start. */
+        flush_ruleset();
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_BACK);
+        must_up(&c);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_GUEST);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 7000, IPPROTO_TCP, &p), WAY_GUEST);
+
+        /* Without the database the table alone says which ports the VM has. */
+        safe_close(TAKE_FD(a.fd));
+        if (net_vm_down(NULL, &range, a.name, &error) < 0)
+                fail_msg("%s", error);
+        assert_int_equal(knock(&c, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_BACK);
+        assert_int_equal(knock(&c, ip4(OUTSIDE), ip4(UPLINK), 7000, IPPROTO_TCP, &p), WAY_BACK);
+        must_up(&a);
+
+        /* Somebody has removed elements: those that are left go. */
+        assert_ok(firewall_remove(n, &(FirewallGuest) { .tap = "inf0", .ports = ports, .n_ports = 1 }));
+        must_down(&a);
+        assert_int_equal(knock(&c, ip4(OUTSIDE), ip4(UPLINK), 7000, IPPROTO_TCP, &p), WAY_BACK);
+        must_down(&b);
+        must_down(&c);
+        assert_false(table_exists());
+}
+
 /* Many: each its own subnet, and the table holds them all when it has to be made anew. */
 static void test_many(void **state) {
         enum { N = 600 };
@@ -777,6 +1074,10 @@ int main(void) {
                 cmocka_unit_test(test_ghosts),
                 cmocka_unit_test(test_left_overs),
                 cmocka_unit_test(test_changed_network),
+                cmocka_unit_test(test_published),
+                cmocka_unit_test(test_loopback_is_closed),
+                cmocka_unit_test(test_published_conflicts),
+                cmocka_unit_test(test_published_left_overs),
                 cmocka_unit_test(test_many),
         };
         const char *why = missing();
