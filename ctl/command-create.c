@@ -12,7 +12,7 @@
 
 static const char *arg_image, *arg_vcpus, *arg_memory, *arg_user, *arg_command, *arg_entrypoint, *arg_working_directory, *arg_hostname, *arg_root,
                 *arg_root_size, *arg_tenant, *arg_kernel, *arg_stop_signal, *arg_stop_timeout, *arg_vmm, *arg_pull, *arg_restart;
-static char **arg_volumes, **arg_env, **arg_env_files, **arg_dns, **arg_hosts, **arg_bundle;
+static char **arg_volumes, **arg_ports, **arg_env, **arg_env_files, **arg_dns, **arg_hosts, **arg_bundle;
 static bool arg_start, arg_enable;
 
 static const char *const roots[] = { "ephemeral", "persistent", NULL };
@@ -25,6 +25,7 @@ static const CtlOption options[] = {
         { "vcpus", 'c', CTL_OPTION_STRING, &arg_vcpus, "NUMBER", "Processors, such as 2 or 0.5" },
         { "memory", 'm', CTL_OPTION_STRING, &arg_memory, "SIZE", "Memory of the guest, such as 512M" },
         { "volume", 'v', CTL_OPTION_LIST, &arg_volumes, "VOLUME", "A data volume: NAME:/MOUNT/POINT[:OPTIONS]; may be given again", CTL_WORD_VOLUME },
+        { "publish", 'p', CTL_OPTION_LIST, &arg_ports, "PORT", "A port of the host for one of the guest: [IP:]PORT:PORT[/udp]; may be given again" },
         { "env", 'e', CTL_OPTION_LIST, &arg_env, "NAME=VALUE", "A variable of the environment; may be given again" },
         { "env-file", 0, CTL_OPTION_LIST, &arg_env_files, "FILE", "A file with such; may be given again", CTL_WORD_FILE },
         { "user", 'u', CTL_OPTION_STRING, &arg_user, "USER", "As whom the workload runs: USER[:GROUP]" },
@@ -63,7 +64,7 @@ static const struct {
         char ***values;
         bool quoted;                    /* each is one word of a list */
 } lists[] = {
-        { "Environment", &arg_env, true }, { "EnvironmentFile", &arg_env_files }, { "Volume", &arg_volumes }, { "DNS", &arg_dns },
+        { "Environment", &arg_env, true }, { "EnvironmentFile", &arg_env_files }, { "Volume", &arg_volumes }, { "Publish", &arg_ports }, { "DNS", &arg_dns },
         { "AddHost", &arg_hosts }, { "Bundle", &arg_bundle },
 };
 

@@ -18,6 +18,7 @@ static const TableColumn columns[] = {
         { "STATE", "state", TABLE_TEXT },
         { "SUB", "sub_state", TABLE_TEXT },
         { "ADDRESS", "address", TABLE_TEXT },
+        { "PORTS", "ports", TABLE_TEXT, .shrinks = true },
         { "VCPUS", "vcpus", TABLE_NUMBER },
         { "MEMORY", "memory", TABLE_BYTES },
         { "IMAGE", "image", TABLE_TEXT, .shrinks = true },
@@ -45,14 +46,28 @@ static int compare_network(const void *key, const void *network) {
         return strcmp(key, ((const StoreNetwork *) network)->vm);
 }
 
-static void add_address(Table *t, const Ctl *c, const Sources *s, const char *vm) {
+/* Address and published ports. */
+static void add_network(Table *t, const Ctl *c, const Sources *s, const char *vm, bool runs) {
         const StoreNetwork *n = s->n_networks > 0 ? bsearch(vm, s->networks, s->n_networks, sizeof(*n), compare_network) : NULL;
+        _cleanup_free_ char *ports = NULL;
         NetAddress address;
 
         if (n && net_range_address(&c->range, n->index, &address) >= 0)
                 table_add_text(t, address.guest_string);
         else
                 table_add_none(t);
+        /* Of one that does not run, the database has what a power cut has left. */
+        if (!runs || !n || n->n_ports == 0)
+                table_add_none(t);
+        else if (c->format == CTL_JSON)
+                table_add(t, ctl_published_to_json(n->ports, n->n_ports));
+        else {
+                ports = published_ports_to_string(n->ports, n->n_ports);
+                if (ports)
+                        table_add_text(t, ports);
+                else
+                        table_add(t, NULL);
+        }
 }
 
 /* definition: "good", "wrong" (d is NULL), "none". */
@@ -64,7 +79,7 @@ static void add_row(Table *t, const Ctl *c, const Sources *s, const char *vm, co
         table_add_text(t, vm);
         table_add_text(t, state);
         table_add_text(t, u ? u->sub_state : "dead");
-        add_address(t, c, s, vm);
+        add_network(t, c, s, vm, !streq(state, "inactive") && !streq(state, "failed"));
         if (d) {
                 table_add(t, json_real(d->vcpu_millis / 1000.0));
                 table_add_number(t, d->memory);

@@ -25,6 +25,7 @@ typedef struct Status {
         const char *vm;
         BusUnit unit;
         Definition *definition;         /* NULL: none, or wrong */
+        char *published;                /* for people; NULL: not known */
         json_t *doc;
         int code;                       /* of what went wrong */
 } Status;
@@ -32,6 +33,7 @@ typedef struct Status {
 static void status_done(Status *s) {
         bus_unit_done(&s->unit);
         definition_free(s->definition);
+        free(s->published);
         json_decref(s->doc);
 }
 
@@ -129,6 +131,19 @@ static void add_guest(Status *s) {
                 note(s, ctl_log_sentence(r, error));
 }
 
+/* Those that lead to the VM now. Without its TAP none does, whatever a power cut has left in the database. */
+static void add_published(Status *s, json_t *network, bool interface_is_there) {
+        _cleanup_free_ PublishedPort *ports = NULL;
+        size_t n = 0;
+        int r;
+
+        r = interface_is_there ? store_ports_list(s->c->store, s->vm, &ports, &n) : 0;
+        if (r < 0)
+                note(s, ctl_log_sentence(r, store_error(s->c->store)));
+        set(network, "published", ctl_published_to_json(ports, n));
+        s->published = published_ports_to_string(ports, n);
+}
+
 static void add_network(Status *s) {
         _cleanup_free_ char *tap = NULL;
         NetAddress address;
@@ -152,6 +167,7 @@ static void add_network(Status *s) {
         set(o, "mac", text(address.mac_string));
         set(o, "interface", text(tap));
         set(o, "interface_is_there", json_boolean(if_nametoindex(tap) > 0));
+        add_published(s, o, if_nametoindex(tap) > 0);
 }
 
 static void add_version(Status *s) {
@@ -381,6 +397,8 @@ static int print_text(const Status *s) {
         if (n)
                 line(&b, "Address:", "%s (%s%s)", get_text(n, "address"), get_text(n, "interface"),
                      json_is_true(json_object_get(n, "interface_is_there")) ? "" : ", not there now");
+        if (!isempty(s->published))
+                line(&b, "Published:", "%s", s->published);
         print_resources(&b, json_object_get(s->doc, "resources"));
         json_array_foreach(json_object_get(s->doc, "volumes"), i, v)
                 print_volume(&b, v);

@@ -147,6 +147,22 @@ int ctl_check_running(Ctl *c, const char *vm) {
         return check_unit(c, vm, true);
 }
 
+json_t *ctl_published_to_json(const PublishedPort *ports, size_t n) {
+        json_t *a = json_array();
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_free_ char *address = published_port_address(ports + i);
+
+                if (!address || json_array_append_new(a, json_pack("{s:s, s:i, s:i, s:s}", "address", address, "host_port", (int) ports[i].host_port,
+                                                                   "guest_port", (int) ports[i].guest_port, "protocol",
+                                                                   published_port_protocol(ports + i))) < 0) {
+                        json_decref(a);
+                        return NULL;
+                }
+        }
+        return a;
+}
+
 int ctl_flush(void) {
         if (fflush(stdout) != 0 || ferror(stdout))
                 return log_error_errno(errno > 0 ? errno : EIO, "Cannot write to standard output: %m");

@@ -51,6 +51,8 @@ int ctl_check_running(Ctl *c, const char *vm);
 int ctl_print_table(const Ctl *c, const Table *t);
 /* Prints a document for --format=json, indented, in the order in which it was made. Consumes it; NULL: no memory. Returns 0 or -EIO, -ENOMEM, logged. */
 int ctl_print_json(json_t *j_consume);
+/* An array of {address, host_port, guest_port, protocol}. NULL: no memory. */
+json_t *ctl_published_to_json(const PublishedPort *ports, size_t n);
 /* Flushes standard output, so that a full disk is a failure. 0 or -EIO, logged. */
 int ctl_flush(void);
 /* Logs the sentence (NULL: no memory) of a failure, and returns r. */

@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "ctl/bus.h"
 #include "ctl/host-check.h"
+#include "ctl/program.h"
 #include "layout/layout.h"
 #include "version/ext4.h"
 #include "vmm/ember-files.h"
@@ -107,8 +108,10 @@ static int ask_nftables(void) {
 static void check_nftables(HostCheck *h) {
         int r = ask_nftables();
 
-        if (r >= 0)
-                say(h, "nftables", CHECK_OK, "answers");
+        if (r >= 0 && geteuid() == 0 && helper_run("inferno-tap", "check", NULL, NULL) != 0)
+                say(h, "nftables", CHECK_FAILED, "does not take Inferno's rules, as 'inferno-tap check' says");
+        else if (r >= 0)
+                say(h, "nftables", CHECK_OK, geteuid() == 0 ? "takes Inferno's rules" : "answers");
         else if (r == -EPERM)
                 say(h, "nftables", CHECK_WARNING, "only root can ask it");
         else

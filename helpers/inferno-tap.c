@@ -14,7 +14,7 @@
 #include "net/net.h"
 
 static const char usage[] =
-        "inferno-tap [OPTIONS…] up VM | down VM | show VM | list\n"
+        "inferno-tap [OPTIONS…] up VM | down VM | show VM | list | check\n"
         "\n"
         "Gives a VM its network on the host.\n"
         "\n"
@@ -22,6 +22,7 @@ static const char usage[] =
         "  down VM     Remove TAP and nftables elements. The addresses stay the VM's.\n"
         "  show VM     Print addresses and state of one VM, one Key=Value a line.\n"
         "  list        Print all VMs that have addresses.\n"
+        "  check       See whether the kernel takes the rules.\n"
         "\n"
         "      --root=DIR   Work below DIR instead of /\n"
         "  -h, --help       Show this help\n"
@@ -196,11 +197,19 @@ static int run_list(const char *argument) {
         return 0;
 }
 
+static int run_check(const char *argument) {
+        _cleanup_free_ char *error = NULL;
+        int r = net_check(&error);
+
+        return r < 0 ? helper_log_sentence(r, error) : 0;
+}
+
 static const HelperVerb verbs[] = {
         { "up", "VM", run_up },
         { "down", "VM", run_down },
         { "show", "VM", run_show },
         { "list", NULL, run_list },
+        { "check", NULL, run_check },
         {},
 };
 

@@ -26,6 +26,12 @@ static const char *address_to_string(uint32_t address, char buf[static INET_ADDR
         return inet_ntop(AF_INET, &in, buf, INET_ADDRSTRLEN);
 }
 
+char *published_port_address(const PublishedPort *p) {
+        char address[INET_ADDRSTRLEN];
+
+        return strdup(address_to_string(p->address, address));
+}
+
 char *published_port_to_string(const PublishedPort *p) {
         char address[INET_ADDRSTRLEN];
 

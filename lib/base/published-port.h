@@ -23,6 +23,8 @@ int published_port_compare(const void *a, const void *b);
 
 const char *published_port_protocol(const PublishedPort *p);    /* "tcp", "udp"; static */
 
+char *published_port_address(const PublishedPort *p);           /* "0.0.0.0"; NULL: no memory */
+
 /* "0.0.0.0:8080/tcp": what is taken of the host. NULL: no memory. */
 char *published_port_to_string(const PublishedPort *p);
 /* "0.0.0.0:8080->80/tcp, 10.0.0.1:7000-7003->7000-7003/udp": ports in a row, as they are given, are one range. NULL: no memory. */

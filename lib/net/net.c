@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -345,6 +346,26 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
         }
         *ret_index = index;
         return 0;
+}
+
+int net_check(char **ret_error) {
+        static const PublishedPort ports[] = {
+                { .protocol = IPPROTO_TCP, .host_port = 80, .guest_port = 80 },
+                { .address = INADDR_LOOPBACK, .protocol = IPPROTO_UDP, .host_port = 53, .guest_port = 53 },
+        };
+        static const FirewallGuest guest = { .tap = LAYOUT_TAP_PREFIX "0", .address = INADDR_LOOPBACK, .ports = ports, .n_ports = ELEMENTSOF(ports) };
+        _cleanup_(netlink_closep) Netlink *filter = NULL;
+        int r;
+
+        *ret_error = NULL;
+        if (unshare(CLONE_NEWNET) < 0) {
+                r = negative_errno();
+                return fail(r, ret_error, strf("Cannot make a network namespace: %s.", strerrordesc_np(-r) ?: "unknown error"));
+        }
+        r = netlink_open(NETLINK_NETFILTER, &filter);
+        if (r >= 0)
+                r = firewall_rebuild(filter, "check", &guest, 1);
+        return r < 0 ? fail_firewall(r, ret_error) : 0;
 }
 
 int net_vm_down(Store *store, const NetRange *range, const char *vm, char **ret_error) {

@@ -24,6 +24,9 @@ typedef struct NetVm {
  * then (NULL: no memory). What it began is undone. */
 int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *ret_index, char **ret_error);
 
+/* Makes the table in a new network namespace, which the process is in from then on: whether the kernel has all that it needs. Errors as above. */
+int net_check(char **ret_error);
+
 /* Removes TAP and nftables elements, and with the last VM the table. The number stays in the database. Nothing there is fine. Whatever
  * fails, the rest is done; the first error is returned. What the TAP itself says is enough: store is NULL where the database, range where
  * inferno.conf cannot be read. */
