@@ -51,8 +51,8 @@ static json_t *to_json(const Definition *d) {
         static const char *const pulls[] = { [PULL_MISSING] = "missing", [PULL_ALWAYS] = "always", [PULL_NEVER] = "never" };
         static const char *const vmms[] = { [VMM_AUTO] = "auto", [VMM_FIRECRACKER] = "firecracker", [VMM_EMBER] = "ember" };
 
-        return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:I, s:s, "
-                         "s:o, s:o, s:o}",
+        return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:I, s:s, "
+                         "s:o, s:o}",
                          "name", text(d->name), "path", text(d->path), "files", list(d->files), "image", text(d->image), "pull", pulls[d->pull],
                          "entrypoint", list(d->entrypoint), "command", list(d->command), "environment", list(d->environment), "environment_files",
                          list(d->environment_files), "user", text(d->user), "working_directory", text(d->working_directory), "hostname",

@@ -449,6 +449,40 @@ static int verb_listen(char **args) {
         }
 }
 
+/* peer PORT: tells each who connects, or sends a datagram, from which address that came. */
+static int verb_peer(char **args) {
+        struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+        struct sockaddr_in a;
+        int one = 1;
+
+        if (address("0.0.0.0", number(args, 7000), &a) < 0)
+                return fail("address");
+        for (int i = 0; i < 2; i++) {
+                p[i].fd = socket(AF_INET, (i == 0 ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+                if (p[i].fd < 0 || setsockopt(p[i].fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+                    bind(p[i].fd, (struct sockaddr *) &a, sizeof(a)) < 0 || (i == 0 && listen(p[i].fd, 16) < 0))
+                        return fail("listen");
+        }
+        for (;;) {
+                char text[INET_ADDRSTRLEN + 1] = {}, byte;
+                struct sockaddr_in peer;
+                socklen_t size = sizeof(peer);
+                int c = -1;
+
+                if (poll(p, 2, -1) < 0)
+                        return fail("poll");
+                if (p[0].revents)
+                        c = accept4(p[0].fd, (struct sockaddr *) &peer, &size, SOCK_CLOEXEC);
+                else if (recvfrom(p[1].fd, &byte, 1, 0, (struct sockaddr *) &peer, &size) < 0)
+                        return fail("recvfrom");
+                inet_ntop(AF_INET, &peer.sin_addr, text, sizeof(text));
+                strcat(text, "\n");
+                (void) sendto(c >= 0 ? c : p[1].fd, text, strlen(text), MSG_NOSIGNAL, c >= 0 ? NULL : (struct sockaddr *) &peer, c >= 0 ? 0 : size);
+                if (c >= 0)
+                        close(c);
+        }
+}
+
 /* connect HOST PORT [SECONDS]: says whether a connection was made. */
 static int verb_connect(char **args) {
         struct timeval timeout = { .tv_sec = args[0] && args[1] ? number(args + 2, 3) : 3 };
@@ -643,6 +677,7 @@ static const struct {
         { "oom",           verb_oom           },
         { "orphans",       verb_orphans       },
         { "panic",         verb_panic         },
+        { "peer",          verb_peer          },
         { "print",         verb_print         },
         { "print-both",    verb_print_both    },
         { "print-forever", verb_print_forever },
