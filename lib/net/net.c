@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "base/str.h"
 #include "layout/layout.h"
+#include "net/conntrack.h"
 #include "net/firewall.h"
 #include "net/net.h"
 #include "net/tap.h"
@@ -229,14 +230,18 @@ static int admit_guest(Store *store, Netlink *route, const NetRange *range, cons
         if (r < 0)
                 return fail_firewall(r, ret_error);
         r = firewall_is_current(filter, mark);
-        if (r > 0 && !stale) {
-                r = firewall_add(filter, guest);
-                if (r >= 0)
-                        return 0;
-                if (r == -ENOENT || r == -EEXIST) /* somebody has flushed the rules meanwhile, or a killed step has left a port */
-                        r = 0;
-        }
-        return r < 0 ? fail_firewall(r, ret_error) : rebuild(store, route, filter, mark, vm, guest, ret_error);
+        if (r < 0)
+                return fail_firewall(r, ret_error);
+        /* Not there; flushed by somebody meanwhile; or a killed step has left a port that leads elsewhere. */
+        r = r == 0 || stale ? -ENOENT : firewall_add(filter, guest);
+        if (r == -ENOENT || r == -EEXIST)
+                r = rebuild(store, route, filter, mark, vm, guest, ret_error);
+        else if (r < 0)
+                r = fail_firewall(r, ret_error);
+        /* Without ctnetlink only flows that are under way would miss it. */
+        if (r >= 0)
+                (void) conntrack_forget(filter, guest->ports, guest->n_ports);
+        return r;
 }
 
 /* With the lock held, and the TAP gone: removes the VM's elements, the table with the last TAP, and makes it inactive. In this order, so that the database
@@ -265,6 +270,8 @@ static int dismiss_guest(Store *store, Netlink *route, const char *vm, FirewallG
                         if (k == -ENOENT)
                                 k = 0;
                 }
+        if (k >= 0)
+                (void) conntrack_forget(filter, ports, n_ports);
         if (k == -EOPNOTSUPP) /* no nftables, no elements */
                 k = 0;
         if (k < 0)

@@ -852,6 +852,38 @@ static void test_loopback_is_closed(void **state) {
         must_down(&a);
 }
 
+/* A client that goes on sending from the same port gets to the guest when there is one, and no longer when there is none. */
+static void test_published_flow(void **state) {
+        const PublishedPort port = PORT(IPPROTO_UDP, 0, 514, 514);
+        const Packet datagram = { .source = ip4(OUTSIDE), .destination = ip4(UPLINK), .protocol = IPPROTO_UDP, .source_port = 5140, .destination_port = 514 };
+        Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        Packet p;
+
+        must_up(&b);
+        for (int i = 0; i < 2; i++) {
+                Guest *g = i == 0 ? &a : &b;
+
+                send_packet(uplink_fd, "up0", uplink_mac, &datagram);
+                do
+                        assert_true(uplink_receives(WAIT_MSEC, &p));
+                while (p.icmp_type != ICMP_DEST_UNREACH);
+                g->ports = &port;
+                g->n_ports = 1;
+                must_up(g);
+                must_attach(g);
+                for (int k = 0; k < 2; k++) {
+                        send_packet(uplink_fd, "up0", uplink_mac, &datagram);
+                        do
+                                assert_true(guest_receives(g, WAIT_MSEC, &p));
+                        while (p.source_port != 5140);
+                        guest_sends(g, (Packet) { .destination = p.source, .protocol = IPPROTO_UDP, .source_port = 514, .destination_port = 5140 });
+                        assert_true(uplink_receives(WAIT_MSEC, &p));
+                        assert_int_equal(p.source_port, 514);
+                }
+                must_down(g);
+        }
+}
+
 static void test_published_conflicts(void **state) {
         const PublishedPort port = PORT(IPPROTO_TCP, 0, 8080, 80), at = PORT(IPPROTO_TCP, 0x7f000001, 8080, 80),
                             nowhere = PORT(IPPROTO_UDP, 0xcb007105, 53, 53), udp = PORT(IPPROTO_UDP, 0, 5300, 53), others[] = { udp, port };
@@ -1076,6 +1108,7 @@ int main(void) {
                 cmocka_unit_test(test_changed_network),
                 cmocka_unit_test(test_published),
                 cmocka_unit_test(test_loopback_is_closed),
+                cmocka_unit_test(test_published_flow),
                 cmocka_unit_test(test_published_conflicts),
                 cmocka_unit_test(test_published_left_overs),
                 cmocka_unit_test(test_many),
