@@ -612,8 +612,8 @@ static void put_ports(Netlink *n, NetlinkBatch *b, uint16_t type, const Firewall
 
                         add_port(&ports, &address_ports, &key, type == NFT_MSG_NEWSETELEM ? &target : NULL);
                 }
-        elements_flush(&ports, 0);
-        elements_flush(&address_ports, 0);
+        elements_flush(&ports, NLM_F_ACK);
+        elements_flush(&address_ports, NLM_F_ACK);
 }
 
 /* ---- operations ---- */
@@ -721,24 +721,6 @@ int firewall_add(Netlink *n, const FirewallGuest *guest) {
         return r == -EBUSY ? -EEXIST : r; /* by the version of the kernel */
 }
 
-/* Removing what is not there would fail the transaction. */
-static void put_removal(Netlink *n, NetlinkBatch *b, const FirewallGuest *guest) {
-        put_guests(n, b, NFT_MSG_NEWSETELEM, guest, 1, false);
-        put_guests(n, b, NFT_MSG_DELSETELEM, guest, 1, true);
-}
-
-int firewall_remove(Netlink *n, const FirewallGuest *guest) {
-        _cleanup_netlink_batch_ NetlinkBatch b = {};
-        int r;
-
-        begin_transaction(n, &b);
-        put_ports(n, &b, NFT_MSG_DELSETELEM, guest, 1);
-        put_removal(n, &b, guest);
-        end_transaction(n, &b);
-        r = netlink_exchange(n, &b, NULL, NULL);
-        return r == -ENOENT && guest->n_ports > 0 ? firewall_remove_with_all_ports(n, guest) : r;
-}
-
 /* The elements of the maps that lead to one address, on their way out. */
 typedef struct PortQuery {
         uint32_t address;               /* as on the wire */
@@ -771,33 +753,68 @@ static int on_ports(const struct nlmsghdr *nlh, void *userdata) {
         return 0;
 }
 
-int firewall_remove_with_all_ports(Netlink *n, const FirewallGuest *guest) {
+static int put_removal_of_found_ports(Netlink *n, NetlinkBatch *b, uint32_t address) {
         static const char *const maps[] = { MAP_PORTS, MAP_ADDRESS_PORTS };
-        _cleanup_netlink_batch_ NetlinkBatch b = {};
-        PortQuery q = { .address = htonl(guest->address) };
+        PortQuery q = {
+                .address = htonl(address),
+                .ports = elements_begin(n, b, NFT_MSG_DELSETELEM, MAP_PORTS),
+                .address_ports = elements_begin(n, b, NFT_MSG_DELSETELEM, MAP_ADDRESS_PORTS),
+        };
         int r = 0;
 
-        begin_transaction(n, &b);
-        q.ports = elements_begin(n, &b, NFT_MSG_DELSETELEM, MAP_PORTS);
-        q.address_ports = elements_begin(n, &b, NFT_MSG_DELSETELEM, MAP_ADDRESS_PORTS);
         for (size_t i = 0; i < ELEMENTSOF(maps) && r >= 0; i++) {
                 _cleanup_netlink_batch_ NetlinkBatch list = {};
                 struct nlmsghdr *nlh = begin_message(n, &list, NFT_MSG_GETSETELEM, NLM_F_DUMP);
 
-                if (!nlh)
-                        return -ENOMEM;
-                mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, TABLE);
-                mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, maps[i]);
-                netlink_batch_commit(&list, nlh);
+                if (nlh) {
+                        mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, TABLE);
+                        mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, maps[i]);
+                        netlink_batch_commit(&list, nlh);
+                }
                 r = netlink_exchange(n, &list, on_ports, &q);
-                if (r == -ENOENT) /* a table of an older Inferno has no maps; one that is not there is told below */
+                if (r == -ENOENT) /* no table, or that of an older Inferno */
                         r = 0;
         }
-        elements_flush(&q.ports, 0);
-        elements_flush(&q.address_ports, 0);
-        put_removal(n, &b, guest);
+        elements_flush(&q.ports, NLM_F_ACK);
+        elements_flush(&q.address_ports, NLM_F_ACK);
+        return r;
+}
+
+/* `whole`: not its ports alone; `known`: guest->ports are all that it has. */
+static int remove_guest(Netlink *n, const FirewallGuest *guest, bool whole, bool known) {
+        _cleanup_netlink_batch_ NetlinkBatch b = {};
+        size_t nothing;
+        int r = 0;
+
+        begin_transaction(n, &b);
+        nothing = b.size;
+        if (known)
+                put_ports(n, &b, NFT_MSG_DELSETELEM, guest, 1);
+        else
+                r = put_removal_of_found_ports(n, &b, guest->address);
+        if (r < 0)
+                return r;
+        if (whole) {
+                /* Removing what is not there would fail the transaction. */
+                put_guests(n, &b, NFT_MSG_NEWSETELEM, guest, 1, false);
+                put_guests(n, &b, NFT_MSG_DELSETELEM, guest, 1, true);
+        } else if (b.size == nothing)
+                return 0;
         end_transaction(n, &b);
-        return r < 0 ? r : netlink_exchange(n, &b, NULL, NULL);
+        r = netlink_exchange(n, &b, NULL, NULL);
+        return r == -ENOENT && known && guest->n_ports > 0 ? remove_guest(n, guest, whole, false) : r;
+}
+
+int firewall_remove(Netlink *n, const FirewallGuest *guest) {
+        return remove_guest(n, guest, true, true);
+}
+
+int firewall_remove_ports(Netlink *n, const FirewallGuest *guest) {
+        return remove_guest(n, guest, false, true);
+}
+
+int firewall_remove_with_all_ports(Netlink *n, const FirewallGuest *guest) {
+        return remove_guest(n, guest, true, false);
 }
 
 int firewall_remove_table(Netlink *n) {

@@ -25,7 +25,9 @@ int firewall_rebuild(Netlink *n, const char *mark, const FirewallGuest *guests, 
 int firewall_add(Netlink *n, const FirewallGuest *guest);
 /* Fine with a guest that is not there, and with ports that are not. -ENOENT: no table. */
 int firewall_remove(Netlink *n, const FirewallGuest *guest);
-/* The same where it is not known which ports the guest has: all that lead to its address go. Its cost grows with the ports of all guests. */
+/* Its ports alone, fine where there is no table. */
+int firewall_remove_ports(Netlink *n, const FirewallGuest *guest);
+/* The same as firewall_remove() where it is not known which ports the guest has: all that lead to its address go. Its cost grows with the ports of all guests. */
 int firewall_remove_with_all_ports(Netlink *n, const FirewallGuest *guest);
 /* Removes the table; a missing one is fine. */
 int firewall_remove_table(Netlink *n);

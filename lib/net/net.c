@@ -98,8 +98,8 @@ static uint32_t guest_of_host(uint32_t host) {
 static int check_port(const PublishedPort *p, char **ret_error) {
         const struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(p->host_port), .sin_addr.s_addr = htonl(p->address) };
         bool tcp = p->protocol == IPPROTO_TCP;
-        _cleanup_close_ int fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
         _cleanup_free_ char *port = published_port_to_string(p);
+        _cleanup_close_ int fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
         int one = 1, r;
 
         if (!port)
@@ -132,37 +132,62 @@ static bool publishes_on_loopback(const NetVm *vm) {
         return false;
 }
 
-/* With the lock held. Makes the ports the VM's in the database. A VM that has one of them, but no TAP, is what a power cut has left: it is active no more.
- * *ret_stale: the table may have ports that lead to where they should not. */
-static int claim_ports(Store *store, Netlink *route, const NetVm *vm, bool *ret_stale, char **ret_error) {
-        bool stale = false;
+/* With the lock held. In this order, so that the database has all ports that the table may have. */
+static int retract_ports(Store *store, const NetRange *range, const char *vm, char **ret_error) {
+        _cleanup_(netlink_closep) Netlink *filter = NULL;
+        _cleanup_free_ PublishedPort *ports = NULL;
+        NetAddress address = {};
+        FirewallGuest guest;
+        unsigned index;
+        size_t n_ports;
+        int r;
 
+        r = store_network_get(store, vm, &index);
+        if (r >= 0)
+                r = store_ports_list(store, vm, &ports, &n_ports);
+        if (r < 0)
+                return fail_store(r, store, ret_error);
+        (void) net_range_address(range, index, &address); /* of another Network= the table is made anew anyway */
+        r = make_guest(index, address.guest, ports, n_ports, &guest);
+        if (r < 0)
+                return fail(r, ret_error, NULL);
+        r = netlink_open(NETLINK_NETFILTER, &filter);
+        if (r >= 0)
+                r = firewall_remove_ports(filter, &guest);
+        if (r < 0)
+                return fail_firewall(r, ret_error);
+        r = store_ports_release(store, vm);
+        return r < 0 ? fail_store(r, store, ret_error) : 0;
+}
+
+/* With the lock held. Makes the ports the VM's in the database, in place of those that it had. A VM that has one of them, but no TAP, is what a power cut
+ * has left. */
+static int claim_ports(Store *store, Netlink *route, const NetRange *range, const NetVm *vm, char **ret_error) {
         for (;;) {
                 _cleanup_free_ char *holder = NULL, *altname = NULL, *port = NULL;
                 size_t i;
                 int r;
 
                 r = store_ports_claim(store, vm->name, vm->ports, vm->n_ports, &holder, &i);
-                if (r >= 0) {
-                        *ret_stale = stale || r == STORE_PORTS_REPLACED;
+                if (r == 0)
                         return 0;
+                if (r < 0 && !holder)
+                        return fail_store(r, store, ret_error);
+                if (holder) {
+                        altname = layout_tap_altname(holder);
+                        port = published_port_to_string(vm->ports + i);
+                        if (!altname || !port)
+                                return fail(-ENOMEM, ret_error, NULL);
+                        r = tap_is_present(route, altname);
+                        if (r < 0)
+                                return fail(r, ret_error, strf("Cannot look for network interface '%s': %s.", altname, strerrordesc_np(-r) ?: "unknown error"));
+                        if (r > 0)
+                                return fail(-EADDRINUSE, ret_error, strf("Port %s cannot be published: VM '%s' has it. Stop that VM, or give Publish= of one of "
+                                                                         "them another port.", port, holder));
                 }
-                if (!holder)
-                        return fail_store(r, store, ret_error);
-                altname = layout_tap_altname(holder);
-                port = published_port_to_string(vm->ports + i);
-                if (!altname || !port)
-                        return fail(-ENOMEM, ret_error, NULL);
-                r = tap_is_present(route, altname);
+                r = retract_ports(store, range, holder ?: vm->name, ret_error);
                 if (r < 0)
-                        return fail(r, ret_error, strf("Cannot look for network interface '%s': %s.", altname, strerrordesc_np(-r) ?: "unknown error"));
-                if (r > 0)
-                        return fail(-EADDRINUSE, ret_error, strf("Port %s cannot be published: VM '%s' has it. Stop that VM, or give Publish= of one of them "
-                                                                 "another port.", port, holder));
-                r = store_network_set_active(store, holder, false);
-                if (r < 0)
-                        return fail_store(r, store, ret_error);
-                stale = true;
+                        return r;
         }
 }
 
@@ -217,8 +242,7 @@ static int rebuild(Store *store, Netlink *route, Netlink *filter, const char *ma
         return r;
 }
 
-/* `stale`: as of claim_ports(). */
-static int admit_guest(Store *store, Netlink *route, const NetRange *range, const char *vm, const FirewallGuest *guest, bool stale, char **ret_error) {
+static int admit_guest(Store *store, Netlink *route, const NetRange *range, const char *vm, const FirewallGuest *guest, char **ret_error) {
         _cleanup_(netlink_closep) Netlink *filter = NULL;
         _cleanup_free_ char *mark = NULL;
         int r;
@@ -232,8 +256,8 @@ static int admit_guest(Store *store, Netlink *route, const NetRange *range, cons
         r = firewall_is_current(filter, mark);
         if (r < 0)
                 return fail_firewall(r, ret_error);
-        /* Not there; flushed by somebody meanwhile; or a killed step has left a port that leads elsewhere. */
-        r = r == 0 || stale ? -ENOENT : firewall_add(filter, guest);
+        /* Not there; flushed by somebody meanwhile; or there is a port that leads elsewhere, of which the database knows nothing. */
+        r = r == 0 ? -ENOENT : firewall_add(filter, guest);
         if (r == -ENOENT || r == -EEXIST)
                 r = rebuild(store, route, filter, mark, vm, guest, ret_error);
         else if (r < 0)
@@ -291,7 +315,6 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
         _cleanup_close_ int lock = -EBADF;
         FirewallGuest guest;
         NetAddress address;
-        bool stale = false;
         unsigned index;
         int r;
 
@@ -330,9 +353,9 @@ int net_vm_up(Store *store, const NetRange *range, const NetVm *vm, unsigned *re
         r = store_network_set_active(store, vm->name, true);
         if (r < 0)
                 return fail_store(r, store, ret_error);
-        r = claim_ports(store, route, vm, &stale, ret_error);
+        r = claim_ports(store, route, range, vm, ret_error);
         if (r >= 0)
-                r = admit_guest(store, route, range, vm->name, &guest, stale, ret_error);
+                r = admit_guest(store, route, range, vm->name, &guest, ret_error);
         if (r >= 0)
                 r = tap_up(route, &(TapSpec) {
                                 .name = name,

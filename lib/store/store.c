@@ -588,7 +588,7 @@ static int set_active(Store *s, const char *vm, bool active) {
         return run(s, "UPDATE network_state SET active = ?2 WHERE vm = ?1 AND active <> ?2", "si", vm, (int64_t) active);
 }
 
-static int drop_ports(Store *s, const char *vm) {
+int store_ports_release(Store *s, const char *vm) {
         return run(s, "DELETE FROM published_ports WHERE vm = ?", "s", vm);
 }
 
@@ -600,7 +600,7 @@ int store_network_set_active(Store *s, const char *vm, bool active) {
         r = begin(s);
         if (r < 0)
                 return r;
-        r = drop_ports(s, vm);
+        r = store_ports_release(s, vm);
         return end(s, r < 0 ? r : set_active(s, vm, false));
 }
 
@@ -633,7 +633,7 @@ static int append_port(Store *s, sqlite3_stmt *st, int column, PublishedPort **p
 }
 
 /* Both are sorted by VM; a VM without an address publishes nothing. */
-static int add_ports(Store *s, StoreNetwork *v, size_t n) {
+static int read_ports(Store *s, StoreNetwork *v, size_t n) {
         _cleanup_stmt_ sqlite3_stmt *st = NULL;
         size_t i = 0;
         int r;
@@ -682,7 +682,7 @@ int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n) {
                 }
         }
         if (r >= 0)
-                r = add_ports(s, v, n);
+                r = read_ports(s, v, n);
         if (r < 0) {
                 store_networks_free(v, n);
                 return r;
@@ -733,10 +733,9 @@ static int find_holder(Store *s, const char *vm, const PublishedPort *p, char **
 }
 
 /* In a transaction. */
-static int replace_ports(Store *s, const char *vm, const PublishedPort *ports, size_t n_ports, char **ret_holder, size_t *ret_index) {
-        int r;
+static int claim_ports(Store *s, const char *vm, const PublishedPort *ports, size_t n_ports, bool others, char **ret_holder, size_t *ret_index) {
+        int r = 0;
 
-        r = drop_ports(s, vm);
         for (size_t i = 0; i < n_ports && r >= 0; i++) {
                 const PublishedPort *p = ports + i;
 
@@ -745,7 +744,7 @@ static int replace_ports(Store *s, const char *vm, const PublishedPort *ports, s
                         *ret_index = i;
                         return -EBUSY;
                 }
-                if (r >= 0)
+                if (r >= 0 && !others)
                         r = run(s, "INSERT INTO published_ports (vm, address, protocol, host_port, guest_port) VALUES (?, ?, ?, ?, ?)", "siiii", vm,
                                 (int64_t) p->address, (int64_t) p->protocol, (int64_t) p->host_port, (int64_t) p->guest_port);
         }
@@ -778,8 +777,8 @@ int store_ports_claim(Store *s, const char *vm, const PublishedPort *ports, size
                 return 0;
         r = begin(s);
         if (r >= 0)
-                r = end(s, replace_ports(s, vm, ports, n_ports, ret_holder, ret_index));
-        return r < 0 ? r : n_before > 0 ? STORE_PORTS_REPLACED : 0;
+                r = end(s, claim_ports(s, vm, ports, n_ports, n_before > 0, ret_holder, ret_index));
+        return r < 0 ? r : n_before > 0 ? STORE_PORTS_OTHERS : 0;
 }
 
 static int read_version(Store *s, sqlite3_stmt *st, StoreVersion *ret) {

@@ -40,10 +40,11 @@ void store_networks_free(StoreNetwork *v, size_t n);
 int store_network_list(Store *s, StoreNetwork **ret, size_t *ret_n);                   /* by vm, bytewise */
 
 /* Ports of the host that lead to a VM while it is active, of which no two VMs have the same: at one address and at all of them it is the same.
- * Gives the VM these in place of what it had; they collide neither with each other nor does one come twice. -EBUSY with *ret_holder (the caller's
- * to free()): that VM has ports[*ret_index] already; no sentence. -EBUSY without: as of all functions here. */
-enum { STORE_PORTS_REPLACED = 1 };      /* it had others before */
+ * These do not collide with each other. -EBUSY with *ret_holder (the caller's to free()): that VM has ports[*ret_index] already; no sentence. -EBUSY
+ * without: as of all functions here. */
+enum { STORE_PORTS_OTHERS = 1 };        /* nobody has these, but the VM has others: nothing was changed */
 int store_ports_claim(Store *s, const char *vm, const PublishedPort *ports, size_t n_ports, char **ret_holder, size_t *ret_index);
+int store_ports_release(Store *s, const char *vm);
 /* Sorted by published_port_compare(). */
 int store_ports_list(Store *s, const char *vm, PublishedPort **ret, size_t *ret_n);
 

@@ -886,9 +886,10 @@ static void test_published_flow(void **state) {
 
 static void test_published_conflicts(void **state) {
         const PublishedPort port = PORT(IPPROTO_TCP, 0, 8080, 80), at = PORT(IPPROTO_TCP, 0x7f000001, 8080, 80),
-                            nowhere = PORT(IPPROTO_UDP, 0xcb007105, 53, 53), udp = PORT(IPPROTO_UDP, 0, 5300, 53), others[] = { udp, port };
+                            nowhere = PORT(IPPROTO_UDP, 0xcb007105, 53, 53), udp = PORT(IPPROTO_UDP, 0, 5300, 53), others[] = { udp, port },
+                            kept = PORT(IPPROTO_TCP, 0, 8181, 80);
         Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
-        _cleanup_free_ char *error = NULL, *error2 = NULL, *error3 = NULL, *error4 = NULL, *error5 = NULL;
+        _cleanup_free_ char *error = NULL, *error2 = NULL, *error3 = NULL, *error4 = NULL, *error5 = NULL, *error6 = NULL;
         _cleanup_strv_ char **active = NULL;
         int fd;
         Packet p;
@@ -940,7 +941,16 @@ static void test_published_conflicts(void **state) {
         assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8080, IPPROTO_TCP, &p), WAY_BACK);
         assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 5300, IPPROTO_UDP, &p), WAY_GUEST);
         must_down(&a);
+
+        /* Where it cannot have them, it keeps those that it has. */
         must_up(&b);
+        a.ports = &kept;
+        must_up(&a);
+        must_attach(&a);
+        a.ports = &port;
+        assert_error(up(&a, &error6), EADDRINUSE);
+        assert_int_equal(knock(&a, ip4(OUTSIDE), ip4(UPLINK), 8181, IPPROTO_TCP, &p), WAY_GUEST);
+        must_down(&a);
         must_down(&b);
         assert_false(table_exists());
 }

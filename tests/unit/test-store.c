@@ -181,19 +181,24 @@ static void test_ports(void **state) {
         assert_int_equal(i, 1);
         free(holder);
         assert_ports(s, "web2", "");
-        assert_int_equal(store_ports_claim(s, "web1", &one, 1, &holder, &i), STORE_PORTS_REPLACED);
+        assert_int_equal(store_ports_claim(s, "web1", &one, 1, &holder, &i), STORE_PORTS_OTHERS);
+        assert_ports(s, "web1", "0.0.0.0:80->8080/tcp, 0.0.0.0:443->8443/tcp");
+        assert_ok(store_ports_release(s, "web1"));
+        assert_int_equal(store_ports_claim(s, "web1", &one, 1, &holder, &i), 0);
         assert_int_equal(store_ports_claim(s, "web2", &other, 1, &holder, &i), 0);
+        assert_ports(s, "web1", "127.0.0.1:80->1/tcp");
+        assert_ports(s, "web2", "192.0.2.1:80->2/tcp");
         assert_error(store_ports_claim(s, "web1", &changed, 1, &holder2, &i), EBUSY);
         assert_string_equal(holder2, "web2");
         free(holder2);
         assert_ports(s, "web1", "127.0.0.1:80->1/tcp");
-        assert_ports(s, "web2", "192.0.2.1:80->2/tcp");
 
         /* The same port with another one behind it is another claim. */
         assert_ok(store_network_set_active(s, "web2", false));
         assert_ports(s, "web2", "");
-        assert_int_equal(store_ports_claim(s, "web1", all, 1, &holder, &i), STORE_PORTS_REPLACED);
-        assert_int_equal(store_ports_claim(s, "web1", &changed, 1, &holder, &i), STORE_PORTS_REPLACED);
+        assert_int_equal(store_ports_claim(s, "web1", &changed, 1, &holder, &i), STORE_PORTS_OTHERS);
+        assert_ok(store_ports_release(s, "web1"));
+        assert_int_equal(store_ports_claim(s, "web1", &changed, 1, &holder, &i), 0);
         assert_ports(s, "web1", "0.0.0.0:80->8081/tcp");
 
         for (i = 0; i < PUBLISHED_PORTS_MAX; i++)
@@ -212,9 +217,9 @@ static void test_ports(void **state) {
 
         /* A VM takes its ports with it. */
         assert_ok(store_vm_remove(s, "web1"));
-        assert_int_equal(store_ports_claim(s, "web3", all, 2, &holder, &i), STORE_PORTS_REPLACED);
-        assert_int_equal(store_ports_claim(s, "web3", NULL, 0, &holder, &i), STORE_PORTS_REPLACED);
-        assert_ports(s, "web3", "");
+        assert_int_equal(store_ports_claim(s, "web3", NULL, 0, &holder, &i), STORE_PORTS_OTHERS);
+        assert_ok(store_ports_release(s, "web3"));
+        assert_int_equal(store_ports_claim(s, "web3", all, 2, &holder, &i), 0);
 }
 
 static void test_versions(void **state) {
