@@ -61,13 +61,8 @@ static void add_network(Table *t, const Ctl *c, const Sources *s, const char *vm
                 table_add_none(t);
         else if (c->format == CTL_JSON)
                 table_add(t, ctl_published_to_json(n->ports, n->n_ports));
-        else {
-                ports = published_ports_to_string(n->ports, n->n_ports);
-                if (ports)
-                        table_add_text(t, ports);
-                else
-                        table_add(t, NULL);
-        }
+        else
+                table_add(t, (ports = published_ports_to_string(n->ports, n->n_ports)) ? json_string(ports) : NULL);
 }
 
 /* definition: "good", "wrong" (d is NULL), "none". */

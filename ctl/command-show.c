@@ -58,7 +58,8 @@ static json_t *to_json(const Definition *d) {
                          list(d->environment_files), "user", text(d->user), "working_directory", text(d->working_directory), "hostname",
                          text(d->hostname), "vcpus", d->vcpu_millis / 1000.0, "memory", (json_int_t) d->memory, "kernel", text(d->kernel),
                          "kernel_args", list(d->kernel_args), "bundle", list(d->bundle), "dns", list(d->dns), "add_hosts", list(d->add_hosts),
-                         "published", ctl_published_to_json(d->published, d->n_published), "volumes", volumes(d), "stop_signal", d->stop_signal > 0 ? text(signal_to_string(d->stop_signal)) : json_null(),
+                         "published", ctl_published_to_json(d->published, d->n_published), "volumes", volumes(d),
+                         "stop_signal", d->stop_signal > 0 ? text(signal_to_string(d->stop_signal)) : json_null(),
                          "stop_timeout_usec", (json_int_t) d->stop_timeout_usec, "root", d->root == ROOT_PERSISTENT ? "persistent" : "ephemeral",
                          "root_size", (json_int_t) d->root_size, "vmm", vmms[d->vmm], "tenant", text(d->tenant), "units", pass_through(d));
 }
