@@ -74,6 +74,10 @@ char *layout_vm_programs(const char *vm) {
         return strf("%s" LAYOUT_VMS_DIR "/%s/programs", layout_root(), vm);
 }
 
+char *layout_vm_ssh_host_key(const char *vm) {
+        return strf("%s" LAYOUT_VMS_DIR "/%s/ssh-host-key", layout_root(), vm);
+}
+
 char *layout_vm_env(const char *vm) {
         return strf("%s" LAYOUT_RUN_DIR "/%s.env", layout_root(), vm);
 }

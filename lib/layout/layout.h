@@ -40,9 +40,11 @@ extern const char *const layout_config_dirs[];          /* /etc/inferno … /usr
 #define LAYOUT_LIBEXEC_DIR "/usr/libexec/inferno"
 #define LAYOUT_KERNEL "/usr/lib/inferno/vmlinux"                /* default of Kernel= */
 #define LAYOUT_INIT "/usr/lib/inferno/init"                     /* the guest's PID 1 */
+#define LAYOUT_SSH_PRELOAD "/usr/lib/inferno/ssh-preload.so"    /* what dropbear is run with in guests */
 #define LAYOUT_KILN LAYOUT_LIBEXEC_DIR "/kiln"
 #define LAYOUT_EMBER LAYOUT_LIBEXEC_DIR "/ember"
 #define LAYOUT_JAILER LAYOUT_LIBEXEC_DIR "/inferno-jailer"
+#define LAYOUT_INFERNOCTL "/usr/bin/infernoctl"
 
 /* Of one VM. */
 char *layout_vm_dir(const char *vm);                    /* /var/lib/inferno/vms/<vm> */
@@ -51,6 +53,7 @@ char *layout_vm_pin(const char *vm);                    /* …/pin, of a VM that
 char *layout_vm_upper(const char *vm);                  /* …/upper.ext4, of Root=persistent */
 char *layout_vm_initramfs(const char *vm);              /* …/initramfs -> ../../initramfs/<sha256>.cpio */
 char *layout_vm_programs(const char *vm);               /* …/programs -> ../../initramfs/programs-<sha256>.squashfs; not of every VM */
+char *layout_vm_ssh_host_key(const char *vm);           /* …/ssh-host-key, 0600; of a VM with SSHKey= */
 char *layout_vm_env(const char *vm);                    /* /run/inferno/<vm>.env */
 char *layout_vm_keys(const char *vm);                   /* /run/inferno/keys/<vm>: of its encrypted volumes, until kiln has read them */
 char *layout_vm_lock(const char *vm);                   /* /run/inferno/lock/<vm>.lock */

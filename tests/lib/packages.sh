@@ -9,7 +9,7 @@ packages_of() { # SET
         build)
             echo meson ninja-build pkg-config gcc clang llvm libc6-dev libsystemd-dev libjansson-dev libsqlite3-dev \
                 libnftnl-dev libmnl-dev libarchive-dev libcmocka-dev libcryptsetup-dev libdevmapper-dev libext2fs-dev comerr-dev libsquashfs-dev libisal-dev libzstd-dev nettle-dev \
-                liblz4-dev liblzma-dev zlib1g-dev libclang-rt-14-dev libarchive-tools ;;
+                dropbear-bin liblz4-dev liblzma-dev zlib1g-dev libclang-rt-14-dev libarchive-tools ;;
         images)
             echo busybox-static buildah gcc libc6-dev mmdebstrap musl-tools umoci ;;
         vm)
