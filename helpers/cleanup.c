@@ -16,6 +16,7 @@
 #include "layout/layout.h"
 #include "layout/vm-lock.h"
 #include "net/net.h"
+#include "ssh/host-key.h"
 #include "thin/thin-root.h"
 #include "version/pin.h"
 #include "version/upper.h"
@@ -116,6 +117,9 @@ static void remove_beginnings(Cleanup *c, const char *vm) {
                 if (r < 0)
                         note(c, log_error_errno(r, "Cannot remove what was to become '%s': %m", written[i] ?: ""));
         }
+        r = ssh_host_key_remove_beginnings(vm);
+        if (r < 0)
+                note(c, log_error_errno(r, "Cannot remove what was begun of the host key of VM '%s': %m", vm));
 }
 
 static void detach_volumes(Cleanup *c, const char *vm) {

@@ -2,6 +2,10 @@
 
 /* The initramfs of a VM: the guest's init, what it is told, and programs that are brought along. inferno-initramfs(8). */
 
+#include <string.h>
+#include <unistd.h>
+
+#include "base/base64.h"
 #include "base/exit-codes.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -13,11 +17,14 @@
 #include "image/image.h"
 #include "layout/layout.h"
 #include "runspec/build.h"
+#include "ssh/host-key.h"
+
+#define DROPBEAR "/usr/sbin/dropbear"
 
 static const char usage[] =
         "inferno-initramfs [OPTIONS…] build VM | print VM\n"
         "\n"
-        "Makes the initramfs of a VM: the guest's init, run.json, which tells it what to run, and the programs of Bundle=.\n"
+        "Makes the initramfs of a VM: the guest's init, run.json, which tells it what to run, and programs of the host (Bundle=, SSHKey=).\n"
         "\n"
         "  build VM    Make it where there is none of the same content, and point vms/VM/initramfs to it.\n"
         "  print VM    Print run.json.\n"
@@ -79,17 +86,24 @@ static void collect_volume_programs(GuestParts *p, size_t *n) {
                 p->items[(*n)++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/e2fsck", "/inferno/sbin/e2fsck" };
 }
 
-/* Bundle=: each under its own name, and what they are launched by. What this gives is on the disk that definition_brings_programs() tells of. */
+/* Bundle=: each under its own name, the SSH server likewise, and what they are launched by. What this gives is on the disk that
+ * definition_brings_programs() tells of. */
 static int collect_items(GuestParts *p) {
         char *const *programs = p->definition->bundle;
+        bool ssh = p->definition->ssh_keys && *p->definition->ssh_keys;
         size_t n = 0;
 
-        p->items = calloc(strv_length(programs) + 5, sizeof(BundleItem));
+        p->items = calloc(strv_length(programs) + 7, sizeof(BundleItem));
         if (!p->items)
                 return log_oom();
         collect_volume_programs(p, &n);
-        if (programs && *programs)
+        if ((programs && *programs) || ssh)
                 p->items[n++] = (BundleItem) { BUNDLE_DATA, LAYOUT_INIT, WIRE_LAUNCHER };
+        if (ssh) {
+                p->items[n++] = (BundleItem) { BUNDLE_DATA, LAYOUT_SSH_PRELOAD, WIRE_SSH_PRELOAD };
+                if (!strv_contains(programs, DROPBEAR))
+                        p->items[n++] = (BundleItem) { BUNDLE_PORTABLE, DROPBEAR, WIRE_SSH_SERVER };
+        }
         STRV_FOREACH(program, programs) {
                 char *target = strf(WIRE_PROGRAMS_DIR "%s", strrchr(*program, '/'));
 
@@ -120,6 +134,34 @@ static int describe_volumes(Store *s, const Definition *d, RunSpec *spec) {
                 spec->volumes[i].luks_key_bytes = v.luks_key_bytes;
         }
         return 0;
+}
+
+/* The server is looked for here, too, as the message of what collects programs would not say who wants it. 0, a negative errno or an exit code. */
+static int describe_ssh(const Definition *d, RunSpec *spec) {
+        _cleanup_free_ char *server = layout_path(DROPBEAR), *message = NULL;
+        uint8_t key[SSH_HOST_KEY_SIZE];
+        _cleanup_close_ int lock = -EBADF;
+        int r;
+
+        if (!spec->ssh_keys)
+                return 0;
+        if (!server)
+                return log_oom();
+        if (access(server, F_OK) < 0) {
+                log_error("SSHKey= of VM '%s' needs '%s', which is not there: install dropbear-bin.", d->name, server);
+                return EXIT_UNAVAILABLE;
+        }
+        lock = helper_lock_vm(d->name);
+        if (lock < 0)
+                return lock;
+        r = ssh_host_key_ensure(d->name, key, &message);
+        if (r < 0)
+                return helper_log_sentence(r, message);
+        spec->ssh_host_key = calloc(1, BASE64_SIZE(sizeof(key)) + 1);
+        if (spec->ssh_host_key)
+                base64_encode(key, sizeof(key), spec->ssh_host_key);
+        explicit_bzero(key, sizeof(key));
+        return spec->ssh_host_key ? 0 : log_oom();
 }
 
 /* 0, a negative errno or an exit code. *ret_pinned (may be NULL): the version that the VM was rolled back to has an initramfs, nothing else was loaded. */
@@ -160,6 +202,8 @@ static int load_parts(const char *vm, GuestParts *ret, bool *ret_pinned) {
                 return r == -EINVAL ? EXIT_BAD_DEFINITION : r;
         }
         r = describe_volumes(c.store, c.definition, spec);
+        if (r == 0)
+                r = describe_ssh(c.definition, spec);
         if (r != 0)
                 return r;
         r = run_spec_format(spec, &ret->run_json, error);

@@ -274,7 +274,7 @@ static void on_timeout(LoopTimer *t) {
         close_connection(t->userdata);
 }
 
-static bool peer_is_host(int fd) {
+bool api_peer_is_host(int fd) {
         struct sockaddr_vm a = {};
         socklen_t n = sizeof(a);
 
@@ -307,7 +307,7 @@ static void on_listen(LoopSource *source, uint32_t events) {
         ApiConnection *c;
 
         fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd < 0 || !slot || !peer_is_host(fd))
+        if (fd < 0 || !slot || !api_peer_is_host(fd))
                 return;
         c = calloc(1, sizeof(ApiConnection));
         if (!c)

@@ -40,5 +40,8 @@ int api_server_new(Loop *l, const ApiBackend *backend, int listen_consume, ApiSe
 ApiServer *api_server_free(ApiServer *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(ApiServer *, api_server_free)
 
+/* Whether a connection comes from the host, and not from a process of the guest; one of another family than vsock's always does. */
+bool api_peer_is_host(int fd);
+
 /* The socket for it. */
 int api_listen(unsigned port);

@@ -19,6 +19,7 @@
 #include "init/metrics.h"
 #include "init/mounts.h"
 #include "init/netlink.h"
+#include "init/ssh.h"
 #include "init/status.h"
 #include "init/stream.h"
 #include "init/workload.h"
@@ -56,6 +57,7 @@ typedef struct Init {
         Metrics metrics;
         int pts_fd;
         ExecServer *exec;
+        SshServer *ssh;                 /* NULL: the VM has no SSHKey= */
 
         pid_t workload_pid;             /* 0: not started, or gone */
         int wait_status;
@@ -124,10 +126,26 @@ static int spawn_beside(void *userdata, const ExecRequest *request, const int st
                 .root_fd = i->mounts.root_fd,
                 .programs = i->mounts.programs,
                 .beside = i->workload_pid,
+                .passed_fd = -EBADF,
         };
 
         memcpy(j.streams, streams, sizeof(j.streams));
         return workload_join(&j, i->spec, &i->cgroup, ret_pid, ret_report_fd);
+}
+
+static int spawn_ssh(void *userdata, int fd, int host_key_fd, pid_t *ret_pid, int *ret_report_fd) {
+        Init *i = userdata;
+        const WorkloadJoin j = {
+                .argv = ssh_argv,
+                .cwd = (char *) "/",
+                .streams = { fd, fd, fd },
+                .root_fd = i->mounts.root_fd,
+                .beside = i->workload_pid,
+                .passed_fd = host_key_fd,
+                .make_environment = ssh_make_environment,
+        };
+
+        return i->workload_pid > 0 ? workload_join(&j, i->spec, &i->cgroup, ret_pid, ret_report_fd) : -ESRCH;
 }
 
 static void say(Init *i, char *line_consume) {
@@ -279,8 +297,10 @@ static void reap(Init *i) {
                         if (status != 0)
                                 console_fatal("the writable layer or a volume could not be made clean; its journal will be replayed");
                         advance(i);
-                } else
+                } else {
                         exec_server_reaped(i->exec, pid, status);
+                        ssh_server_reaped(i->ssh, pid);
+                }
         }
 }
 
@@ -427,7 +447,7 @@ static void set_sysctls(void) {
 }
 
 static int set_up(Init *i, Failure *failure) {
-        _cleanup_close_ int dev_fd = -EBADF, api_fd = -EBADF, stalls_fd = -EBADF;
+        _cleanup_close_ int dev_fd = -EBADF, api_fd = -EBADF, ssh_fd = -EBADF, stalls_fd = -EBADF;
         int r;
 
         dev_fd = mounts_open_dev(failure);
@@ -457,6 +477,11 @@ static int set_up(Init *i, Failure *failure) {
         r = etc_set_up(i->spec, i->mounts.root_fd, failure);
         if (r < 0)
                 return r;
+        if (i->spec->ssh_host_key) {
+                r = ssh_set_up(i->spec, i->mounts.root_fd, failure);
+                if (r < 0)
+                        return r;
+        }
         r = network_set_up(i->spec, failure);
         if (r < 0)
                 return r;
@@ -473,6 +498,14 @@ static int set_up(Init *i, Failure *failure) {
         r = api_server_new(&i->loop, &i->backend, TAKE_FD(api_fd), &i->api);
         if (r < 0)
                 return failure_set(failure, r, "cannot serve the API: %m");
+        if (i->spec->ssh_host_key) {
+                ssh_fd = api_listen(i->spec->vsock_ssh_port);
+                if (ssh_fd < 0)
+                        return failure_set(failure, ssh_fd, "cannot listen on vsock port %u: %m", i->spec->vsock_ssh_port);
+                r = ssh_server_new(&i->loop, i->spec, TAKE_FD(ssh_fd), spawn_ssh, i, &i->ssh);
+                if (r < 0)
+                        return failure_set(failure, r, "cannot serve SSH: %m");
+        }
         console_debug("all is set up");
         return 0;
 }

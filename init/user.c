@@ -10,7 +10,7 @@ typedef struct Slice {
 } Slice;
 
 typedef struct PasswdEntry {
-        Slice name, home;
+        Slice name, home, shell;
         uint32_t uid, gid;
 } PasswdEntry;
 
@@ -21,7 +21,9 @@ typedef struct GroupEntry {
 
 void user_done(User *u) {
         free(u->groups);
+        free(u->name);
         free(u->home);
+        free(u->shell);
         *u = (User) {};
 }
 
@@ -56,9 +58,13 @@ static bool slice_to_id(Slice s, uint32_t *ret) {
         return true;
 }
 
+static bool slice_is_path(Slice s) {
+        return s.n > 0 && s.data[0] == '/' && !memchr(s.data, 0, s.n);
+}
+
 /* name:password:uid:gid:comment:home:shell; the last two may be missing. False: no such line. */
 static bool passwd_parse(Slice line, PasswdEntry *ret) {
-        Slice f[6] = {};
+        Slice f[7] = {};
 
         for (size_t i = 0; i < ELEMENTSOF(f); i++)
                 if (!slice_next(&line, ':', f + i) && i < 4)
@@ -67,6 +73,7 @@ static bool passwd_parse(Slice line, PasswdEntry *ret) {
                 return false;
         ret->name = f[0];
         ret->home = f[5];
+        ret->shell = f[6];
         return true;
 }
 
@@ -159,16 +166,20 @@ int user_resolve(const char *spec, const char *passwd, size_t n_passwd, const ch
         if (found) {
                 u.uid = p.uid;
                 u.gid = p.gid;
-                if (p.home.n > 0 && p.home.data[0] == '/' && !memchr(p.home.data, 0, p.home.n))
-                        u.home = strndup(p.home.data, p.home.n);
-                else
-                        u.home = strdup("/");
+                u.name = strndup(p.name.data, p.name.n);
+                u.home = slice_is_path(p.home) ? strndup(p.home.data, p.home.n) : strdup("/");
+                if (slice_is_path(p.shell)) {
+                        u.shell = strndup(p.shell.data, p.shell.n);
+                        if (!u.shell)
+                                return failure_set(failure, ENOMEM, "user \"%s\": %m", spec);
+                }
         } else if (numeric) {
                 u.uid = id;
+                u.name = strf("%u", id);
                 u.home = strdup("/");
         } else
                 return failure_set(failure, ESRCH, "user \"%.*s\" is not in the image's /etc/passwd", (int) user_name.n, user_name.data);
-        if (!u.home)
+        if (!u.name || !u.home)
                 return failure_set(failure, ENOMEM, "user \"%s\": %m", spec);
 
         if (group_name.n > 0) {

@@ -17,7 +17,9 @@ typedef struct User {
         gid_t gid;
         gid_t *groups;                  /* all that setgroups(2) is to get, the primary one first */
         size_t n_groups;
+        char *name;                     /* the number where passwd has none */
         char *home;
+        char *shell;                    /* as passwd has it; NULL: it has none */
 } User;
 
 void user_done(User *u);

@@ -32,14 +32,14 @@ typedef struct Child {
         const RunSpec *spec;            /* borrowed */
         char **argv, **env;
         User user;
-        int streams[3], directory_fd, report_fd;
+        int streams[3], directory_fd, report_fd, passed_fd;
         bool with_input;                /* standard input is a pipe of its own, too */
         bool terminal;                  /* the streams are one */
         bool cgroup;
         pid_t beside;                   /* the process whose cgroup namespace it is to have; 0: one of its own */
         const FilesRequest *files;      /* in place of argv */
 } Child;
-#define CHILD_NULL { .streams = { -EBADF, -EBADF, -EBADF }, .directory_fd = -EBADF, .report_fd = -EBADF }
+#define CHILD_NULL { .streams = { -EBADF, -EBADF, -EBADF }, .directory_fd = -EBADF, .report_fd = -EBADF, .passed_fd = -EBADF }
 
 static void child_done(Child *c) {
         free(c->argv);                  /* the strings are the specification's */
@@ -227,6 +227,9 @@ static _noreturn_ void child_run(const Child *c) {
         for (int i = 0; i < (int) ELEMENTSOF(c->streams); i++)
                 if (dup2(c->streams[i], i) < 0)
                         child_fail(c, STEP_STREAMS, negative_errno());
+        /* Where init has its epoll(7), from its beginning to its end. */
+        if (c->passed_fd >= 0 && dup2(c->passed_fd, WORKLOAD_PASSED_FD) < 0)
+                child_fail(c, STEP_STREAMS, negative_errno());
         r = own_streams(c);
         if (r < 0)
                 child_fail(c, STEP_STREAMS, r);
@@ -280,7 +283,7 @@ static int read_user_file(int root_fd, const char *path, char **ret, size_t *ret
         return r < 0 && r != -ENOENT ? failure_set(failure, r, "cannot read the image's %s: %m", path) : 0;
 }
 
-static int resolve_user(const RunSpec *spec, int root_fd, User *ret, Failure *failure) {
+int workload_resolve_user(const RunSpec *spec, int root_fd, User *ret, Failure *failure) {
         _cleanup_free_ char *passwd = NULL, *group = NULL;
         size_t n_passwd = 0, n_group = 0;
         int r;
@@ -296,7 +299,7 @@ static int child_prepare(Child *c, const RunSpec *spec, int root_fd, bool progra
         int r;
 
         c->spec = spec;
-        r = resolve_user(spec, root_fd, &c->user, failure);
+        r = workload_resolve_user(spec, root_fd, &c->user, failure);
         if (r < 0)
                 return r;
         r = workload_environment(spec, &c->user, programs, &c->env);
@@ -389,6 +392,10 @@ static _noreturn_ void join_run(Child *c, const WorkloadJoin *j, const RunSpec *
                 (void) failure_set(&failure, r, "cannot make the environment: %m");
         else
                 r = child_prepare(c, &view, j->root_fd, j->programs, &failure);
+        if (r >= 0 && j->make_environment) {
+                c->env = strv_free(c->env);
+                r = j->make_environment(&c->user, &c->env, &failure);
+        }
         if (r < 0)
                 child_report(c, &failure);
         c->directory_fd = open(j->files ? "/" : view.cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -417,6 +424,7 @@ int workload_join(const WorkloadJoin *j, const RunSpec *spec, const Cgroup *cgro
         c.cgroup = cgroup->fd >= 0;
         c.beside = j->beside;
         c.files = j->files;
+        c.passed_fd = j->passed_fd;
         pid = clone_beside(cgroup);
         if (pid < 0)
                 return negative_errno();

@@ -9,6 +9,8 @@
 #include "init/user.h"
 #include "runspec/runspec.h"
 
+enum { WORKLOAD_PASSED_FD = 3 };
+
 #define WORKLOAD_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 typedef struct Workload {
@@ -25,6 +27,9 @@ int workload_exec(char *const *argv, char *const *envp, bool *ret_missing_interp
 /* What workload_exec() says -> 126 or 127, as docker and the shell have them. */
 int workload_exec_exit_code(int error);
 
+/* Who the specification means, by the image's files below root_fd. */
+int workload_resolve_user(const RunSpec *spec, int root_fd, User *ret, Failure *failure);
+
 /* Starts it; returns when it has been executed. The user is looked up below root_fd. Otherwise the failure has 125, 126 or 127. */
 int workload_start(const RunSpec *spec, int root_fd, bool programs, const Cgroup *cgroup, Workload *ret, Failure *failure);
 
@@ -39,6 +44,9 @@ typedef struct WorkloadJoin {
         int root_fd;
         bool programs;                  /* see workload_environment() */
         pid_t beside;                   /* the workload's main process */
+        int passed_fd;                  /* becomes WORKLOAD_PASSED_FD of it; negative: none */
+        /* In the new process: what it is to have as its environment in place of all the above. NULL: no such thing. */
+        int (*make_environment)(const User *user, char ***ret, Failure *failure);
 } WorkloadJoin;
 
 /* Does not wait: all that looks at the image's files is done by the new process, for by now they can be of any kind. The report is a pipe,

@@ -27,6 +27,8 @@
  *      to the workload, reports it as any other end, and powers off.
  * guest -> host, port WIRE_PORT_KEY: HTTP/1.1, one request a connection: GET /v1/volume/key?device=/dev/vdc gives
  *      {"data":{"data":{"key":"<base64>"}}}, once for each encrypted volume of the VM; anything else a status of 400 or above.
+ * host -> guest, port WIRE_PORT_SSH: SSH, spoken by a dropbear(8) that has the connection itself. Where there is to be none, init sends
+ *      one line that says why, "inferno: ...", as what may come before the protocol (RFC 4253, section 4.2), and closes. Peers as of the API.
  *
  * What this keeps out is every process of the guest that is not as mighty as init. The guest's root is: it has the kernel, can take init's
  * descriptors from it, and so can say of its own guest what it likes. What it says is bounded and checked, and concerns that guest alone.
@@ -39,6 +41,7 @@ enum {
         WIRE_PORT_STATUS = 10001,
         WIRE_PORT_API = 10002,
         WIRE_PORT_KEY = 10003,
+        WIRE_PORT_SSH = 22,             /* where VMs with SSHKey= listen */
 
         WIRE_GUEST_CID = 3,             /* each VMM has a vsock of its own, so every guest has the same */
 
@@ -79,6 +82,14 @@ static inline const unsigned *wire_wrong_port(const unsigned *ports, size_t n) {
 #define WIRE_PROGRAMS_DIR "/inferno/bin"        /* Bundle= */
 #define WIRE_BUNDLE_DIR "/inferno/files"        /* their files; is there where there are any */
 #define WIRE_LAUNCHER "/inferno/lib/init"       /* a copy of init, on the disk of the programs */
+#define WIRE_SSH_SERVER "/inferno/bin/dropbear"
+#define WIRE_SSH_PRELOAD "/inferno/lib/ssh-preload.so"  /* init/ssh-preload.c */
+
+/* The user name that means the workload's user, whatever that is called. */
+#define WIRE_SSH_USER "inferno"
+
+/* What init's lines begin with that come in place of the protocol. */
+#define WIRE_SSH_REFUSAL "inferno: "
 
 /* In the lines of a program of Bundle= (bundle/bundle.h), the word that stands for the name by which it was called. */
 #define WIRE_CALLED_AS "%"

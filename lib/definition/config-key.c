@@ -8,6 +8,7 @@
 #include "definition/config-key.h"
 #include "definition/definition.h"
 #include "definition/words.h"
+#include "ssh/public-key.h"
 
 const ConfigKey *config_key_find(const ConfigKey *keys, size_t n, const char *name) {
         for (size_t i = 0; i < n; i++)
@@ -346,6 +347,25 @@ static bool is_add_host(const char *word) {
 
 int config_parse_add_host(const char *value, void *field, const char **ret_reason) {
         return parse_list(value, is_add_host, "wanted is NAME:ADDRESS, the address IPv4 or IPv6 without brackets", field, ret_reason);
+}
+
+/* A key, or the file of keys, which whoever starts the VM reads. */
+int config_parse_ssh_key(const char *value, void *field, const char **ret_reason) {
+        _cleanup_free_ char *entry = NULL;
+        int r;
+
+        if (value[0] == '/') {
+                if (!path_is_plain(value))
+                        return wrong(ret_reason, path_wanted);
+                entry = strdup(value);
+                r = entry ? 0 : -ENOMEM;
+        } else
+                r = ssh_public_key_parse(value, strlen(value), &entry, ret_reason);
+        if (r < 0)
+                return r;
+        if (strv_length(*(char ***) field) >= SSH_KEYS_MAX)
+                return wrong(ret_reason, "there are more than 256 of them");
+        return strv_consume(field, TAKE_PTR(entry));
 }
 
 int config_parse_signal(const char *value, void *field, const char **ret_reason) {

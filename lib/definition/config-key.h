@@ -46,6 +46,7 @@ int config_parse_bundle(const char *value, void *field, const char **ret_reason)
 int config_parse_publish(const char *value, void *field, const char **ret_reason);
 int config_parse_dns(const char *value, void *field, const char **ret_reason);
 int config_parse_add_host(const char *value, void *field, const char **ret_reason);
+int config_parse_ssh_key(const char *value, void *field, const char **ret_reason);
 int config_parse_signal(const char *value, void *field, const char **ret_reason);
 int config_parse_stop_timeout(const char *value, void *field, const char **ret_reason);
 int config_parse_root(const char *value, void *field, const char **ret_reason);

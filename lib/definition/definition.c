@@ -32,6 +32,7 @@ static const ConfigKey vm_keys[] = {
         CONFIG_KEY(Definition, publish_words, "Publish", config_parse_publish, CONFIG_LIST),
         CONFIG_KEY(Definition, dns, "DNS", config_parse_dns, CONFIG_LIST),
         CONFIG_KEY(Definition, add_hosts, "AddHost", config_parse_add_host, CONFIG_LIST),
+        CONFIG_KEY(Definition, ssh_keys, "SSHKey", config_parse_ssh_key, CONFIG_LIST),
         CONFIG_KEY(Definition, stop_signal, "StopSignal", config_parse_signal, CONFIG_SCALAR),
         CONFIG_KEY(Definition, stop_timeout_usec, "StopTimeout", config_parse_stop_timeout, CONFIG_SCALAR),
         CONFIG_KEY(Definition, root, "Root", config_parse_root, CONFIG_SCALAR),
@@ -79,6 +80,7 @@ Definition *definition_free(Definition *d) {
         free(d->published);
         strv_free(d->dns);
         strv_free(d->add_hosts);
+        strv_free(d->ssh_keys);
         strv_free(d->volume_lines);
         for (size_t i = 0; i < d->n_volumes; i++)
                 volume_use_done(d->volumes + i);
@@ -232,7 +234,7 @@ bool definition_brings_programs(const Definition *d) {
         for (size_t i = 0; i < d->n_volumes; i++)
                 if (d->volumes[i].encrypted || !d->volumes[i].read_only)
                         return true;
-        return d->bundle && *d->bundle;
+        return (d->bundle && *d->bundle) || (d->ssh_keys && *d->ssh_keys);
 }
 
 static int finish_volumes(Definition *d) {

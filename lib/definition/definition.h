@@ -65,6 +65,7 @@ typedef struct Definition {
         VolumeUse *volumes;             /* what they say, in their order, which is that of the guest's devices */
         size_t n_volumes;
         char **add_hosts;               /* "NAME:ADDRESS" */
+        char **ssh_keys;                /* public keys as ssh/public-key.h gives them, and absolute paths of files with such */
         int stop_signal;                /* 0: the image's, else SIGTERM */
         uint64_t stop_timeout_usec;
         RootMode root;
@@ -77,7 +78,8 @@ typedef struct Definition {
         size_t n_pass;
 } Definition;
 
-/* Whether the guest has a disk with programs of the host: those of Bundle=, and what volumes may need before they are mounted. */
+/* Whether the guest has a disk with programs of the host: those of Bundle=, an SSH server for SSHKey=, and what volumes may need before they
+ * are mounted. */
 bool definition_brings_programs(const Definition *d);
 Definition *definition_free(Definition *d);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Definition *, definition_free)

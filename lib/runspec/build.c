@@ -12,6 +12,7 @@
 #include "layout/layout.h"
 #include "runspec/build.h"
 #include "runspec/env-file.h"
+#include "ssh/public-key.h"
 
 enum { RESOLV_CONF_BYTES_MAX = 64 * 1024 };
 
@@ -134,6 +135,40 @@ static int build_environment(const Definition *d, const ImageConfig *image, char
         return r;
 }
 
+/* The keys that stand in the definition, and those of the files that it names. */
+static int build_ssh_keys(const Definition *d, RunSpec *s, char **ret_error) {
+        STRV_FOREACH(k, d->ssh_keys) {
+                _cleanup_free_ char *path = NULL, *text = NULL;
+                const char *reason;
+                unsigned line = 0;
+                size_t n;
+                int r;
+
+                if (**k != '/') {
+                        r = ssh_public_key_add(&s->ssh_keys, *k);
+                        if (r == -E2BIG)
+                                return fail(ret_error, -EINVAL, "SSHKey= of VM '%s' gives more than %d keys.", d->name, SSH_KEYS_MAX);
+                        if (r < 0)
+                                return r;
+                        continue;
+                }
+                path = layout_path(*k);
+                if (!path)
+                        return -ENOMEM;
+                r = read_file_at(AT_FDCWD, path, SSH_KEY_FILE_MAX, &text, &n);
+                if (r < 0)
+                        return fail(ret_error, r, "Cannot read SSHKey=%s of VM '%s': %s.", *k, d->name, strerrordesc_np(-r));
+                r = ssh_public_keys_parse(text, n, &s->ssh_keys, &line, &reason);
+                if (r == -EINVAL && line > 0)
+                        return fail(ret_error, r, "%s:%u: SSHKey= of VM '%s': %s.", path, line, d->name, reason);
+                if (r == -EINVAL)
+                        return fail(ret_error, r, "%s: SSHKey= of VM '%s': %s.", path, d->name, reason);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 /* "NAME:ADDRESS"; an IPv6 address has colons of its own. */
 static int build_hosts(const Definition *d, RunSpec *s) {
         STRV_FOREACH(h, d->add_hosts) {
@@ -239,6 +274,8 @@ int run_spec_build(const Definition *d, const ImageConfig *image, const NetAddre
                 r = build_address(address, s);
         if (r >= 0)
                 r = build_hosts(d, s);
+        if (r >= 0)
+                r = build_ssh_keys(d, s, ret_error);
         if (r < 0)
                 return r;
         if (d->dns)

@@ -13,6 +13,6 @@ int run_command_merge(const Definition *d, const ImageConfig *image, char ***ret
 /* The "nameserver" lines of a resolv.conf(5) that a guest can use: IPv4, and not of the host's loopback. */
 int run_nameservers_parse(const char *resolv_conf, char ***ret);
 
-/* What the guest is to run. Reads EnvironmentFile= and, without DNS=, the host's resolv.conf. The errors name what is wrong in a sentence:
+/* What the guest is to run. Reads EnvironmentFile=, SSHKey= and, without DNS=, the host's resolv.conf. The errors name what is wrong in a sentence:
  * -EINVAL: the definition, -EBADMSG: the image or a file, -ENOENT and others: a file cannot be read. *ret_error is NULL where memory is out. */
 int run_spec_build(const Definition *d, const ImageConfig *image, const NetAddress *address, RunSpec **ret, char **ret_error);

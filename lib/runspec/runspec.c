@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <signal.h>
 
+#include "base/base64.h"
 #include "base/parse.h"
 #include "base/str.h"
 #include "base/wire.h"
@@ -34,6 +35,8 @@ RunSpec *run_spec_free(RunSpec *s) {
         }
         free(s->ips);
         strv_free(s->nameservers);
+        free(s->ssh_host_key);
+        strv_free(s->ssh_keys);
         for (size_t i = 0; i < s->n_hosts; i++) {
                 free(s->hosts[i].host);
                 free(s->hosts[i].ip);
@@ -72,6 +75,7 @@ int run_spec_new(RunSpec **ret) {
         s->vsock_exit_port = WIRE_PORT_STATUS;
         s->vsock_api_port = WIRE_PORT_API;
         s->vsock_key_port = WIRE_PORT_KEY;
+        s->vsock_ssh_port = WIRE_PORT_SSH;
         s->stop_signal = SIGTERM;
         s->cwd = strdup("/");
         s->user = strdup("");
@@ -213,6 +217,17 @@ static int read_files(const JsonField *f, json_t *v, void *target, char *error) 
         return json_read_array(v, fields, ENTRIES_MAX, sizeof(RunFile), (void **) &s->files, &s->n_files, error);
 }
 
+static int read_ssh(const JsonField *f, json_t *v, void *target, char *error) {
+        static const JsonField fields[] = {
+                { "authorized_keys", json_read_strv, offsetof(RunSpec, ssh_keys), JSON_MANDATORY },
+                { "host_key", json_read_string, offsetof(RunSpec, ssh_host_key), JSON_MANDATORY },
+                { "vsock_port", json_read_uint, offsetof(RunSpec, vsock_ssh_port), 0 },
+                {},
+        };
+
+        return json_read_object(v, fields, 0, target, error);
+}
+
 static int read_etc_hosts(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
                 { "host", json_read_string, offsetof(RunHost, host), JSON_MANDATORY },
@@ -237,6 +252,7 @@ static const JsonField run_spec_fields[] = {
         { "files", read_files, 0, 0 },
         { "etc_resolv", read_etc_resolv, 0, 0 },
         { "etc_hosts", read_etc_hosts, 0, 0 },
+        { "ssh", read_ssh, 0, 0 },
         { "vsock_stdout_port", json_read_uint, offsetof(RunSpec, vsock_stdout_port), 0 },
         { "vsock_exit_port", json_read_uint, offsetof(RunSpec, vsock_exit_port), 0 },
         { "vsock_api_port", json_read_uint, offsetof(RunSpec, vsock_api_port), 0 },
@@ -277,8 +293,16 @@ static bool volume_is_valid(const RunVolume *v) {
                                   v->luks_key_bytes >= 32));
 }
 
+/* One line, as it will stand in a file. */
+static bool line_is_valid(const char *s) {
+        for (const char *p = s; *p; p++)
+                if ((unsigned char) *p < ' ' || *p == 0x7f)
+                        return false;
+        return *s != 0;
+}
+
 int run_spec_check(const RunSpec *s, char *error) {
-        const unsigned ports[] = { s->vsock_stdout_port, s->vsock_exit_port, s->vsock_api_port, s->vsock_key_port };
+        const unsigned ports[] = { s->vsock_stdout_port, s->vsock_exit_port, s->vsock_api_port, s->vsock_key_port, s->vsock_ssh_port };
         const unsigned *wrong = wire_wrong_port(ports, ELEMENTSOF(ports));
 
         if (!s->id || !vm_name_is_valid(s->id))
@@ -322,6 +346,11 @@ int run_spec_check(const RunSpec *s, char *error) {
         for (size_t i = 0; i < s->n_volumes; i++)
                 if (!volume_is_valid(s->volumes + i))
                         return json_field_error(error, "\"mounts\": entry %zu of \"volumes\" is not a named device with its file system and place", i);
+        if (s->ssh_host_key && (isempty(s->ssh_host_key) || strlen(s->ssh_host_key) > BASE64_SIZE(RUN_SSH_HOST_KEY_MAX)))
+                return json_field_error(error, "\"ssh\": not a host key");
+        STRV_FOREACH(k, s->ssh_keys)
+                if (!line_is_valid(*k))
+                        return json_field_error(error, "\"ssh\": an authorized key is not a line of text");
         if (wrong)
                 return json_field_error(error, "vsock port %u is none, or stands for two purposes", *wrong);
         if (s->stop_signal < 1 || s->stop_signal > 64)

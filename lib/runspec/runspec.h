@@ -5,7 +5,7 @@
 #include "base/macros.h"
 #include "json/json.h"
 
-enum { RUN_SPEC_BYTES_MAX = 4 * 1024 * 1024 };
+enum { RUN_SPEC_BYTES_MAX = 4 * 1024 * 1024, RUN_SSH_HOST_KEY_MAX = 4096 };
 
 typedef struct RunAddress {
         char *ip, *gateway;             /* "172.16.0.2", "172.16.0.1"; gateway NULL: no default route */
@@ -59,6 +59,10 @@ typedef struct RunSpec {
         RunFile *files;
         size_t n_files;
 
+        /* Of the SSH server. No host key: there is none. */
+        char *ssh_host_key;             /* base64 of the file */
+        char **ssh_keys;                /* the lines of authorized_keys */
+
         RunMount root;                  /* the image, read-only */
         RunMount upper;                 /* the writable layer */
         RunMount programs;              /* what is brought along; no device: nothing */
@@ -68,7 +72,7 @@ typedef struct RunSpec {
         bool upper_ephemeral;           /* it is dropped after this run, so nobody waits for it to be written back */
 
         bool debug;                     /* log.debug: init tells the kernel's log what it does, and when */
-        unsigned vsock_stdout_port, vsock_exit_port, vsock_api_port, vsock_key_port;    /* wire.h's by default */
+        unsigned vsock_stdout_port, vsock_exit_port, vsock_api_port, vsock_key_port, vsock_ssh_port;    /* wire.h's by default */
         unsigned stop_signal;           /* 1 to 64, SIGTERM by default */
 } RunSpec;
 

@@ -148,6 +148,26 @@ static void test_bundle(void **state) {
         ASSERT_PROBLEM("[VM]\nImage=a\nBundle=/bin/x\nBundle=/usr/bin/x\n", ":4: Bundle=/usr/bin/x: there is a program of this name already");
 }
 
+static void test_ssh_key(void **state) {
+        static const char key[] = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAhbrKCMyTEEZYotg8hcU5p/5ZWxx35c9r3WrTHYnCFn";
+        _cleanup_free_ char *text = strf("[VM]\nImage=a\nVolume=d:/d:ro\nSSHKey=/gone\nSSHKey=\nSSHKey=%s me  too\nSSHKey=/root/.ssh/id_ed25519.pub\n", key);
+        _cleanup_(definition_freep) Definition *d = NULL;
+        _cleanup_definition_errors_ DefinitionErrors e = {};
+
+        put("etc/inferno/vms/b.vm", text);
+        assert_ok(load("b", &d, &e));
+        assert_int_equal(strv_length(d->ssh_keys), 2);
+        assert_true(startswith(d->ssh_keys[0], key));
+        assert_string_equal(d->ssh_keys[0] + sizeof(key) - 1, " me  too");
+        assert_string_equal(d->ssh_keys[1], "/root/.ssh/id_ed25519.pub");
+        assert_true(definition_brings_programs(d));
+
+        ASSERT_PROBLEM("[VM]\nImage=a\nSSHKey=id_ed25519.pub\n", ":3: SSHKey=id_ed25519.pub: wanted is a public key, \"ssh-ed25519 AAAA… COMMENT\", of the types "
+                       "ssh-ed25519, ecdsa-sha2-nistp256 (384, 521), ssh-rsa and sk-…, without options before it");
+        ASSERT_PROBLEM("[VM]\nImage=a\nSSHKey=/a/../b\n", ":3: SSHKey=/a/../b: wanted is an absolute path without \".\" and \"..\"");
+        ASSERT_PROBLEM("[VM]\nImage=a\nSSHKey=ssh-ed25519 AAAA\n", ":3: SSHKey=ssh-ed25519 AAAA: behind the type of this public key there is not the whole key in base64");
+}
+
 static void test_problems(void **state) {
         ASSERT_PROBLEM("[VM]\nImage=a\nMemroy=1G\n", ":3: Memroy=: Unknown key in [VM].");
         ASSERT_PROBLEM("[VM]\nImage=a\nImage=b\n", ":3: Image=: This key is given twice in one file.");
@@ -681,6 +701,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_bundle, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_ssh_key, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_problems, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_volumes, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_volumes_together, setup, teardown),

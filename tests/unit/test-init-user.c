@@ -42,6 +42,25 @@ static void assert_user(const char *spec, uid_t uid, gid_t gid, const char *home
         assert_string_equal(b.data, groups);
 }
 
+static void assert_name(const char *spec, const char *name, const char *shell) {
+        _cleanup_user_ User u = {};
+        Failure f = {};
+
+        assert_ok(resolve(spec, &u, &f));
+        assert_string_equal(u.name, name);
+        assert_true(streq_ptr(u.shell, shell));
+}
+
+static void test_names_and_shells(void **state) {
+        assert_name("", "root", "/bin/sh");
+        assert_name("70", "postgres", "/bin/sh");
+        assert_name("postgres:0", "postgres", "/bin/sh");
+        assert_name("noshell", "noshell", NULL);
+        assert_name("relative", "relative", NULL);
+        assert_name("4294967294", "big", "/bin/sh");
+        assert_name("12345", "12345", NULL);
+}
+
 static void test_found(void **state) {
         assert_user("", 0, 0, "/root", "0,1");
         assert_user("root", 0, 0, "/root", "0,1");
@@ -119,6 +138,7 @@ static void test_many_groups(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_found),
+                cmocka_unit_test(test_names_and_shells),
                 cmocka_unit_test(test_group),
                 cmocka_unit_test(test_numbers),
                 cmocka_unit_test(test_refused),

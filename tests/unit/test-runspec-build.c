@@ -209,6 +209,57 @@ static void test_overrides(void **state) {
         assert_int_equal(s->n_hosts, 0);
 }
 
+#define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAhbrKCMyTEEZYotg8hcU5p/5ZWxx35c9r3WrTHYnCFn"
+#define KEY_B "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBhbrKCMyTEEZYotg8hcU5p/5ZWxx35c9r3WrTHYnCFn"
+
+static void assert_ssh_error(char **keys, int code, const char *text) {
+        const ImageConfig image = { .cmd = WORDS("sh"), .rootfs_type = (char *) "squashfs" };
+        const Definition d = { .name = (char *) "web1", .hostname = (char *) "web1", .image = (char *) "x", .dns = WORDS("1.1.1.1"), .ssh_keys = keys };
+        _cleanup_(run_spec_freep) RunSpec *s = NULL;
+        _cleanup_free_ char *error = NULL;
+
+        assert_error(run_spec_build(&d, &image, &address, &s, &error), code);
+        assert_non_null(strstr(error, text));
+}
+
+/* Keys of the definition and of files, each once; what is wrong in a file is told with its line. */
+static void test_ssh_keys(void **state) {
+        const ImageConfig image = { .cmd = WORDS("sh"), .rootfs_type = (char *) "squashfs" };
+        const Definition d = {
+                .name = (char *) "web1", .hostname = (char *) "web1", .image = (char *) "x", .dns = WORDS("1.1.1.1"),
+                .ssh_keys = WORDS(KEY_A " me", "/root/keys"),
+        };
+        _cleanup_(run_spec_freep) RunSpec *s = NULL, *again = NULL;
+        _cleanup_free_ char *error = NULL, *text = NULL;
+        char json_error[JSON_ERROR_MAX];
+
+        put("/root/keys", "# two\n" KEY_B " other\n" KEY_A " again\n");
+        put("/root/wrong", KEY_B "\n\nno-pty " KEY_A "\n");
+        put("/root/private", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+        put("/root/none", "\n");
+        assert_ok(run_spec_build(&d, &image, &address, &s, &error));
+        assert_words(s->ssh_keys, WORDS(KEY_A " me", KEY_B " other"));
+        assert_null(s->ssh_host_key);
+        assert_string_equal(s->programs.device, "/dev/vdc");
+
+        s->ssh_host_key = strdup("c2VjcmV0");
+        assert_ok(run_spec_format(s, &text, json_error));
+        assert_non_null(strstr(text, "\"ssh\":{\"authorized_keys\":[\"" KEY_A " me\",\"" KEY_B " other\"],\"host_key\":\"c2VjcmV0\",\"vsock_port\":22},"));
+        assert_ok(run_spec_parse(text, strlen(text), &again, json_error));
+        assert_words(again->ssh_keys, s->ssh_keys);
+        assert_string_equal(again->ssh_host_key, "c2VjcmV0");
+        again->vsock_ssh_port = again->vsock_api_port;
+        assert_error(run_spec_check(again, json_error), EBADMSG);
+        again->vsock_ssh_port = 22;
+        assert_ok(strv_extend(&again->ssh_keys, "a\nb"));
+        assert_error(run_spec_check(again, json_error), EBADMSG);
+
+        assert_ssh_error(WORDS("/root/wrong"), EINVAL, "/root/wrong:3: SSHKey= of VM 'web1': wanted is a public key");
+        assert_ssh_error(WORDS("/root/private"), EINVAL, "/root/private:1: SSHKey= of VM 'web1': this is no public key, it may well be a private one");
+        assert_ssh_error(WORDS("/root/none"), EINVAL, "/root/none: SSHKey= of VM 'web1': there is no key in it");
+        assert_ssh_error(WORDS("/root/gone"), ENOENT, "SSHKey=/root/gone");
+}
+
 /* Behind the volumes, whose names are those of the definition's order. */
 static void test_programs(void **state) {
         const ImageConfig image = { .cmd = WORDS("sh"), .rootfs_type = (char *) "squashfs" };
@@ -271,6 +322,7 @@ int main(void) {
                 cmocka_unit_test(test_nameservers),
                 cmocka_unit_test_setup_teardown(test_build, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_programs, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_ssh_keys, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_overrides, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
         };
