@@ -12,7 +12,7 @@
 
 static const char *arg_image, *arg_vcpus, *arg_memory, *arg_user, *arg_command, *arg_entrypoint, *arg_working_directory, *arg_hostname, *arg_root,
                 *arg_root_size, *arg_tenant, *arg_kernel, *arg_stop_signal, *arg_stop_timeout, *arg_vmm, *arg_pull, *arg_restart;
-static char **arg_volumes, **arg_ports, **arg_env, **arg_env_files, **arg_dns, **arg_hosts, **arg_bundle;
+static char **arg_volumes, **arg_ports, **arg_env, **arg_env_files, **arg_dns, **arg_hosts, **arg_bundle, **arg_ssh_keys;
 static bool arg_start, arg_enable;
 
 static const char *const roots[] = { "ephemeral", "persistent", NULL };
@@ -38,6 +38,7 @@ static const CtlOption options[] = {
         { "dns", 0, CTL_OPTION_LIST, &arg_dns, "ADDRESS", "A name server; may be given again" },
         { "add-host", 0, CTL_OPTION_LIST, &arg_hosts, "NAME:ADDRESS", "An entry of /etc/hosts; may be given again" },
         { "bundle", 0, CTL_OPTION_LIST, &arg_bundle, "PROGRAM", "A program of this host to bring along; may be given again", CTL_WORD_FILE },
+        { "ssh-key", 0, CTL_OPTION_LIST, &arg_ssh_keys, "KEY", "Who may log in: a public key, or a file of such; may be given again", CTL_WORD_FILE },
         { "kernel", 0, CTL_OPTION_STRING, &arg_kernel, "FILE", "Another kernel for the guest", CTL_WORD_FILE },
         { "stop-signal", 0, CTL_OPTION_STRING, &arg_stop_signal, "SIGNAL", "What asks the workload to end", CTL_WORD_SIGNAL },
         { "stop-timeout", 0, CTL_OPTION_STRING, &arg_stop_timeout, "TIME", "How long it has then" },
@@ -65,7 +66,7 @@ static const struct {
         bool quoted;                    /* each is one word of a list */
 } lists[] = {
         { "Environment", &arg_env, true }, { "EnvironmentFile", &arg_env_files }, { "Volume", &arg_volumes }, { "Publish", &arg_ports }, { "DNS", &arg_dns },
-        { "AddHost", &arg_hosts }, { "Bundle", &arg_bundle },
+        { "AddHost", &arg_hosts }, { "Bundle", &arg_bundle }, { "SSHKey", &arg_ssh_keys },
 };
 
 /* 0 or EXIT_USAGE. */

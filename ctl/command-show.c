@@ -51,14 +51,14 @@ static json_t *to_json(const Definition *d) {
         static const char *const pulls[] = { [PULL_MISSING] = "missing", [PULL_ALWAYS] = "always", [PULL_NEVER] = "never" };
         static const char *const vmms[] = { [VMM_AUTO] = "auto", [VMM_FIRECRACKER] = "firecracker", [VMM_EMBER] = "ember" };
 
-        return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:I, s:s, "
+        return json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:s, s:I, s:s, "
                          "s:o, s:o}",
                          "name", text(d->name), "path", text(d->path), "files", list(d->files), "image", text(d->image), "pull", pulls[d->pull],
                          "entrypoint", list(d->entrypoint), "command", list(d->command), "environment", list(d->environment), "environment_files",
                          list(d->environment_files), "user", text(d->user), "working_directory", text(d->working_directory), "hostname",
                          text(d->hostname), "vcpus", d->vcpu_millis / 1000.0, "memory", (json_int_t) d->memory, "kernel", text(d->kernel),
                          "kernel_args", list(d->kernel_args), "bundle", list(d->bundle), "dns", list(d->dns), "add_hosts", list(d->add_hosts),
-                         "published", ctl_published_to_json(d->published, d->n_published), "volumes", volumes(d),
+                         "ssh_keys", list(d->ssh_keys), "published", ctl_published_to_json(d->published, d->n_published), "volumes", volumes(d),
                          "stop_signal", d->stop_signal > 0 ? text(signal_to_string(d->stop_signal)) : json_null(),
                          "stop_timeout_usec", (json_int_t) d->stop_timeout_usec, "root", d->root == ROOT_PERSISTENT ? "persistent" : "ephemeral",
                          "root_size", (json_int_t) d->root_size, "vmm", vmms[d->vmm], "tenant", text(d->tenant), "units", pass_through(d));

@@ -48,6 +48,7 @@
         X(exec)                 \
         X(shell)                \
         X(cp)                   \
+        X(ssh)                  \
         X(signal)               \
         X(console)              \
         X(attach)               \

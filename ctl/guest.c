@@ -108,21 +108,35 @@ static int connect_socket(const char *vm, uint64_t timeout_usec) {
         return r < 0 ? r : TAKE_FD(fd);
 }
 
-/* The VMM's line, "OK N\n", and not a byte behind it, which would be the guest's. */
-static int read_ok(int fd, uint64_t deadline) {
-        char line[32];
-
-        for (size_t n = 0; n < sizeof(line); n++) {
+/* Not a byte behind the line, which would be another reader's. */
+static ssize_t read_line(int fd, char *line, size_t size, uint64_t deadline) {
+        for (size_t n = 0; n < size - 1; n++) {
                 ssize_t k = receive(fd, line + n, 1, deadline);
 
                 if (k < 0)
-                        return (int) k;
+                        return k;
                 if (k == 0)
-                        return -ECONNREFUSED;
-                if (line[n] == '\n')
-                        return n >= 4 && memcmp(line, "OK ", 3) == 0 ? 0 : -EBADMSG;
+                        return 0;
+                if (line[n] == '\n') {
+                        line[n + 1] = 0;
+                        return (ssize_t) n + 1;
+                }
         }
-        return -EBADMSG;
+        return -EMSGSIZE;
+}
+
+ssize_t guest_read_line(int fd, char *line, size_t size, uint64_t timeout_usec) {
+        return read_line(fd, line, size, now() + timeout_usec);
+}
+
+/* The VMM's, "OK N\n". */
+static int read_ok(int fd, uint64_t deadline) {
+        char line[33];
+        ssize_t n = read_line(fd, line, sizeof(line), deadline);
+
+        if (n <= 0)
+                return n == 0 ? -ECONNREFUSED : (int) n;
+        return n > 4 && startswith(line, "OK ") ? 0 : -EBADMSG;
 }
 
 int guest_connect(const char *vm, unsigned port, uint64_t timeout_usec, char **ret_error) {

@@ -4,6 +4,7 @@
  * nothing: answers are bounded in size and time. */
 
 #include <jansson.h>
+#include <sys/types.h>
 
 #include "base/macros.h"
 
@@ -13,6 +14,9 @@
 /* A connection to a port of the guest, non-blocking. -ENOTCONN: the VM has no jail or no VMM that listens; -ECONNREFUSED: nobody listens on that port in the
  * guest; -ETIMEDOUT. *ret_error is a sentence. */
 int guest_connect(const char *vm, unsigned port, uint64_t timeout_usec, char **ret_error);
+
+/* A line with its end, and a NUL behind it: how long it is. 0: the guest has closed before its end; -EMSGSIZE: it does not fit; -ETIMEDOUT. */
+ssize_t guest_read_line(int fd, char *line, size_t size, uint64_t timeout_usec);
 
 /* One request of the guest's API, "GET", "/v1/status", NULL. *ret is its JSON document. -EBADMSG: the answer is none, -EMSGSIZE: too long; -EREMOTEIO: a status of 400
  * or above, *ret_error has it and its "error". */
