@@ -57,7 +57,7 @@ typedef struct Init {
         Metrics metrics;
         int pts_fd;
         ExecServer *exec;
-        SshServer *ssh;                 /* NULL: the VM has no SSHKey= */
+        SshServer *ssh, *ssh_tcp;       /* NULL: the VM has no SSHKey=; the host does not publish it */
 
         pid_t workload_pid;             /* 0: not started, or gone */
         int wait_status;
@@ -300,6 +300,7 @@ static void reap(Init *i) {
                 } else {
                         exec_server_reaped(i->exec, pid, status);
                         ssh_server_reaped(i->ssh, pid);
+                        ssh_server_reaped(i->ssh_tcp, pid);
                 }
         }
 }
@@ -446,8 +447,28 @@ static void set_sysctls(void) {
         write_setting("/proc/sys/net/ipv4/ping_group_range", "0\t2147483647\n");
 }
 
+static int serve_ssh(Init *i, Failure *failure) {
+        _cleanup_close_ int host_key_fd = -EBADF;
+        int r, fd;
+
+        host_key_fd = ssh_open_host_key(i->spec);
+        if (host_key_fd < 0)
+                return failure_set(failure, host_key_fd, "cannot have the host key of SSH: %m");
+        fd = api_listen(i->spec->vsock_ssh_port);
+        if (fd < 0)
+                return failure_set(failure, fd, "cannot listen on vsock port %u: %m", i->spec->vsock_ssh_port);
+        r = ssh_server_new(&i->loop, host_key_fd, fd, spawn_ssh, i, &i->ssh);
+        if (r >= 0 && i->spec->ssh_tcp_port > 0) {
+                fd = ssh_listen_tcp(i->spec->ssh_tcp_port);
+                if (fd < 0)
+                        return failure_set(failure, fd, "cannot listen on TCP port %u: %m", i->spec->ssh_tcp_port);
+                r = ssh_server_new(&i->loop, host_key_fd, fd, spawn_ssh, i, &i->ssh_tcp);
+        }
+        return r < 0 ? failure_set(failure, r, "cannot serve SSH: %m") : 0;
+}
+
 static int set_up(Init *i, Failure *failure) {
-        _cleanup_close_ int dev_fd = -EBADF, api_fd = -EBADF, ssh_fd = -EBADF, stalls_fd = -EBADF;
+        _cleanup_close_ int dev_fd = -EBADF, api_fd = -EBADF, stalls_fd = -EBADF;
         int r;
 
         dev_fd = mounts_open_dev(failure);
@@ -499,12 +520,9 @@ static int set_up(Init *i, Failure *failure) {
         if (r < 0)
                 return failure_set(failure, r, "cannot serve the API: %m");
         if (i->spec->ssh_host_key) {
-                ssh_fd = api_listen(i->spec->vsock_ssh_port);
-                if (ssh_fd < 0)
-                        return failure_set(failure, ssh_fd, "cannot listen on vsock port %u: %m", i->spec->vsock_ssh_port);
-                r = ssh_server_new(&i->loop, i->spec, TAKE_FD(ssh_fd), spawn_ssh, i, &i->ssh);
+                r = serve_ssh(i, failure);
                 if (r < 0)
-                        return failure_set(failure, r, "cannot serve SSH: %m");
+                        return r;
         }
         console_debug("all is set up");
         return 0;

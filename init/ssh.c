@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -178,7 +179,7 @@ void ssh_server_reaped(SshServer *server, pid_t pid) {
 }
 
 /* No file of the guest, but a descriptor, whose content nobody can change any more. */
-static int open_host_key(RunSpec *spec) {
+int ssh_open_host_key(RunSpec *spec) {
         _cleanup_close_ int fd = memfd_create("ssh-host-key", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         uint8_t key[RUN_SSH_HOST_KEY_MAX];
         size_t n_text = strlen(spec->ssh_host_key);
@@ -200,7 +201,18 @@ static int open_host_key(RunSpec *spec) {
         return TAKE_FD(fd);
 }
 
-int ssh_server_new(Loop *l, RunSpec *spec, int listen_consume, SshSpawn spawn, void *userdata, SshServer **ret) {
+int ssh_listen_tcp(unsigned port) {
+        const struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
+        _cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        if (fd < 0)
+                return negative_errno();
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 || listen(fd, SSH_BACKLOG) < 0)
+                return negative_errno();
+        return TAKE_FD(fd);
+}
+
+int ssh_server_new(Loop *l, int host_key_fd, int listen_consume, SshSpawn spawn, void *userdata, SshServer **ret) {
         _cleanup_(ssh_server_freep) SshServer *s = calloc(1, sizeof(SshServer));
         int r;
 
@@ -214,9 +226,9 @@ int ssh_server_new(Loop *l, RunSpec *spec, int listen_consume, SshSpawn spawn, v
         s->source = (LoopSource) { .fd = listen_consume, .func = on_listen, .userdata = s };
         for (size_t i = 0; i < ELEMENTSOF(s->sessions); i++)
                 s->sessions[i] = (SshSession) { .server = s, .fd = -EBADF, .report = { .fd = -EBADF, .func = on_report, .userdata = s->sessions + i } };
-        s->host_key_fd = open_host_key(spec);
+        s->host_key_fd = fcntl(host_key_fd, F_DUPFD_CLOEXEC, 0);
         if (s->host_key_fd < 0)
-                return s->host_key_fd;
+                return negative_errno();
         r = loop_set(l, &s->source, EPOLLIN);
         if (r < 0)
                 return r;

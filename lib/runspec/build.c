@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "base/str.h"
+#include "base/wire.h"
 #include "layout/layout.h"
 #include "runspec/build.h"
 #include "runspec/env-file.h"
@@ -169,6 +171,14 @@ static int build_ssh_keys(const Definition *d, RunSpec *s, char **ret_error) {
         return 0;
 }
 
+/* The port of SSH, where the host lets others get at it. */
+static unsigned ssh_tcp_port(const Definition *d) {
+        for (size_t i = 0; i < d->n_published; i++)
+                if (d->published[i].protocol == IPPROTO_TCP && d->published[i].guest_port == WIRE_PORT_SSH)
+                        return WIRE_PORT_SSH;
+        return 0;
+}
+
 /* "NAME:ADDRESS"; an IPv6 address has colons of its own. */
 static int build_hosts(const Definition *d, RunSpec *s) {
         STRV_FOREACH(h, d->add_hosts) {
@@ -278,6 +288,7 @@ int run_spec_build(const Definition *d, const ImageConfig *image, const NetAddre
                 r = build_ssh_keys(d, s, ret_error);
         if (r < 0)
                 return r;
+        s->ssh_tcp_port = s->ssh_keys ? ssh_tcp_port(d) : 0;
         if (d->dns)
                 s->nameservers = strv_copy(d->dns);
         else

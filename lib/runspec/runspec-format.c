@@ -103,8 +103,9 @@ int run_spec_format(const RunSpec *s, char **ret, char *error) {
                       "stop_signal", (json_int_t) s->stop_signal));
         if (r < 0)
                 return -ENOMEM;
-        if (s->ssh_host_key && json_object_set_new(j, "ssh", json_pack("{s:o,s:s,s:I}", "authorized_keys", strv_to_json(s->ssh_keys), "host_key",
-                                                                       s->ssh_host_key, "vsock_port", (json_int_t) s->vsock_ssh_port)) < 0)
+        if (s->ssh_host_key && json_object_set_new(j, "ssh", json_pack("{s:o,s:s,s:I,s:I}", "authorized_keys", strv_to_json(s->ssh_keys), "host_key",
+                                                                       s->ssh_host_key, "tcp_port", (json_int_t) s->ssh_tcp_port,
+                                                                       "vsock_port", (json_int_t) s->vsock_ssh_port)) < 0)
                 return json_field_error(error, "keys of SSH are not valid UTF-8");
         text = json_format(j);
         if (!text)

@@ -221,6 +221,7 @@ static int read_ssh(const JsonField *f, json_t *v, void *target, char *error) {
         static const JsonField fields[] = {
                 { "authorized_keys", json_read_strv, offsetof(RunSpec, ssh_keys), JSON_MANDATORY },
                 { "host_key", json_read_string, offsetof(RunSpec, ssh_host_key), JSON_MANDATORY },
+                { "tcp_port", json_read_uint, offsetof(RunSpec, ssh_tcp_port), 0 },
                 { "vsock_port", json_read_uint, offsetof(RunSpec, vsock_ssh_port), 0 },
                 {},
         };
@@ -351,6 +352,8 @@ int run_spec_check(const RunSpec *s, char *error) {
         STRV_FOREACH(k, s->ssh_keys)
                 if (!line_is_valid(*k))
                         return json_field_error(error, "\"ssh\": an authorized key is not a line of text");
+        if (s->ssh_tcp_port > UINT16_MAX)
+                return json_field_error(error, "\"ssh\": %u is no port of TCP", s->ssh_tcp_port);
         if (wrong)
                 return json_field_error(error, "vsock port %u is none, or stands for two purposes", *wrong);
         if (s->stop_signal < 1 || s->stop_signal > 64)

@@ -62,6 +62,7 @@ typedef struct RunSpec {
         /* Of the SSH server. No host key: there is none. */
         char *ssh_host_key;             /* base64 of the file */
         char **ssh_keys;                /* the lines of authorized_keys */
+        unsigned ssh_tcp_port;          /* where SSH is served on the network, too; 0: nowhere */
 
         RunMount root;                  /* the image, read-only */
         RunMount upper;                 /* the writable layer */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <fcntl.h>
+#include <netinet/in.h>
 
 #include "base/fd.h"
 #include "layout/layout.h"
@@ -225,11 +226,12 @@ static void assert_ssh_error(char **keys, int code, const char *text) {
 /* Keys of the definition and of files, each once; what is wrong in a file is told with its line. */
 static void test_ssh_keys(void **state) {
         const ImageConfig image = { .cmd = WORDS("sh"), .rootfs_type = (char *) "squashfs" };
-        const Definition d = {
+        PublishedPort published[] = { { .host_port = 22, .guest_port = 22, .protocol = IPPROTO_UDP }, { .host_port = 2222, .guest_port = 22, .protocol = IPPROTO_TCP } };
+        Definition d = {
                 .name = (char *) "web1", .hostname = (char *) "web1", .image = (char *) "x", .dns = WORDS("1.1.1.1"),
-                .ssh_keys = WORDS(KEY_A " me", "/root/keys"),
+                .ssh_keys = WORDS(KEY_A " me", "/root/keys"), .published = published, .n_published = 1,
         };
-        _cleanup_(run_spec_freep) RunSpec *s = NULL, *again = NULL;
+        _cleanup_(run_spec_freep) RunSpec *s = NULL, *again = NULL, *outside = NULL;
         _cleanup_free_ char *error = NULL, *text = NULL;
         char json_error[JSON_ERROR_MAX];
 
@@ -244,7 +246,7 @@ static void test_ssh_keys(void **state) {
 
         s->ssh_host_key = strdup("c2VjcmV0");
         assert_ok(run_spec_format(s, &text, json_error));
-        assert_non_null(strstr(text, "\"ssh\":{\"authorized_keys\":[\"" KEY_A " me\",\"" KEY_B " other\"],\"host_key\":\"c2VjcmV0\",\"vsock_port\":22},"));
+        assert_non_null(strstr(text, "\"ssh\":{\"authorized_keys\":[\"" KEY_A " me\",\"" KEY_B " other\"],\"host_key\":\"c2VjcmV0\",\"tcp_port\":0,\"vsock_port\":22},"));
         assert_ok(run_spec_parse(text, strlen(text), &again, json_error));
         assert_words(again->ssh_keys, s->ssh_keys);
         assert_string_equal(again->ssh_host_key, "c2VjcmV0");
@@ -253,6 +255,12 @@ static void test_ssh_keys(void **state) {
         again->vsock_ssh_port = 22;
         assert_ok(strv_extend(&again->ssh_keys, "a\nb"));
         assert_error(run_spec_check(again, json_error), EBADMSG);
+
+        d.n_published = 2;
+        assert_ok(run_spec_build(&d, &image, &address, &outside, &error));
+        assert_int_equal(outside->ssh_tcp_port, 22);
+        outside->ssh_tcp_port = 65536;
+        assert_error(run_spec_check(outside, json_error), EBADMSG);
 
         assert_ssh_error(WORDS("/root/wrong"), EINVAL, "/root/wrong:3: SSHKey= of VM 'web1': wanted is a public key");
         assert_ssh_error(WORDS("/root/private"), EINVAL, "/root/private:1: SSHKey= of VM 'web1': this is no public key, it may well be a private one");
