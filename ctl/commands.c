@@ -36,7 +36,7 @@
         X(versions)             \
         X(rollback)             \
         X(prune)                \
-        X(update)             \
+        X(update)               \
         X(volume_create)        \
         X(volume_ls)            \
         X(volume_inspect)       \
@@ -44,7 +44,7 @@
         X(volume_snapshot)      \
         X(volume_restore)       \
         X(volume_rm)            \
-        X(volume_key)             \
+        X(volume_key)           \
         X(exec)                 \
         X(shell)                \
         X(cp)                   \
