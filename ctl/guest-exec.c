@@ -240,6 +240,8 @@ static int take_frames(Session *s) {
                                 return -EBADMSG;
                         s->credit += s->frame.value;
                 }
+                if (s->frame.type == FRAME_STDOUT && s->exec->out_fd < 0)
+                        return -EBADMSG;
                 if (s->frame.type == FRAME_STDERR && s->exec->say)
                         take_lines(s);
         }

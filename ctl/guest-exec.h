@@ -11,7 +11,7 @@ typedef struct GuestExec {
         const char *cwd, *user;         /* NULL: the workload's */
         bool input;                     /* with our standard input */
         bool terminal;                  /* on a terminal; standard input is one then, and is raw while the program runs and `input` is set */
-        int in_fd, out_fd, err_fd;
+        int in_fd, out_fd, err_fd;      /* out_fd negative: there is no output, and a guest that sends some does not speak as it should */
         uint64_t timeout_usec;          /* for the guest to begin */
         bool signals_end;               /* signals end the session, where they are passed on otherwise */
         uint64_t idle_usec;             /* for it to say anything, while it alone is waited for; 0: no limit */

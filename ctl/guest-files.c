@@ -79,8 +79,8 @@ static int format_request(const GuestCopy *c, const CopySide *side, const char *
 static int copy_guest(const GuestCopy *c, const CopySide *side, const char *name, int fd, char **ret_error) {
         const GuestExec e = {
                 .input = side == &c->to,
-                .in_fd = fd,
-                .out_fd = fd,
+                .in_fd = side == &c->to ? fd : -EBADF,
+                .out_fd = side == &c->to ? -EBADF : fd,
                 .signals_end = true,
                 .timeout_usec = c->timeout_usec,
                 .idle_usec = c->timeout_usec,
@@ -110,11 +110,16 @@ static int copy_guest(const GuestCopy *c, const CopySide *side, const char *name
                         side->vm, r > EXIT_SIGNAL_BASE ? r - EXIT_SIGNAL_BASE : r);
 }
 
+/* Those of a terminal reach both processes; the other one says what they have ended. */
+static bool is_users_signal(int r) {
+        return r == EXIT_SIGNAL_BASE + SIGINT || r == EXIT_SIGNAL_BASE + SIGTERM || r == EXIT_SIGNAL_BASE + SIGHUP || r == EXIT_SIGNAL_BASE + SIGQUIT;
+}
+
 static Outcome copy_other_guest(const GuestCopy *c, const CopySide *side, const char *name, int fd) {
         _cleanup_free_ char *error = NULL;
         int r = copy_guest(c, side, name, fd, &error);
 
-        if (r == -EPIPE)
+        if (r == -EPIPE || is_users_signal(r))
                 return OUTCOME_CUT;
         if (!error)
                 return r == 0 ? OUTCOME_WHOLE : OUTCOME_PARTIAL;
@@ -141,7 +146,7 @@ static Outcome copy_here(const GuestCopy *c, const CopySide *side, const char *n
         return OUTCOME_FAILED;
 }
 
-/* The end that the session in this process does not work at. Signals are not for it: they are answered by that one, whose end is the end of the pipe. */
+/* The end that the session in this process does not work at. Signals are answered by that one, whose end is the end of the pipe. */
 static int start_other(const GuestCopy *c, const CopySide *side, const char *name, int fds[static 2], pid_t *ret) {
         const int own = side == &c->to ? 0 : 1;
         sigset_t signals;

@@ -445,6 +445,9 @@ static void write_setting(const char *path, const char *text) {
 static void set_sysctls(void) {
         write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0\n");
         write_setting("/proc/sys/net/ipv4/ping_group_range", "0\t2147483647\n");
+        /* As distributions have them: what init does in directories of the workload's users must not be turned against root by a link. */
+        write_setting("/proc/sys/fs/protected_hardlinks", "1\n");
+        write_setting("/proc/sys/fs/protected_symlinks", "1\n");
 }
 
 static int serve_ssh(Init *i, Failure *failure) {

@@ -30,6 +30,7 @@ typedef struct Inode {
 typedef struct Inodes {
         Inode *table;
         size_t n, room;
+        bool full;                      /* some had no place */
 } Inodes;
 
 static void inodes_done(Inodes *i) {
@@ -60,14 +61,18 @@ static const Inode *inodes_find(const Inodes *i, const struct stat *st) {
 static void inodes_add(Inodes *i, const struct stat *st, const char *name) {
         Inode *slot;
 
-        if (st->st_ino == 0 || i->n >= TAR_LINKS_MAX)
+        if (st->st_ino == 0 || i->n >= TAR_LINKS_MAX) {
+                i->full = true;
                 return;
+        }
         if (i->n * 2 >= i->room) {
                 Inodes more = { .n = i->n, .room = MAX(i->room * 2, (size_t) 64) };
 
                 more.table = calloc(more.room, sizeof(Inode));
-                if (!more.table)
+                if (!more.table) {
+                        i->full = true;
                         return;
+                }
                 for (size_t k = 0; k < i->room; k++)
                         if (i->table[k].ino != 0)
                                 *inodes_slot(&more, &(struct stat) { .st_dev = i->table[k].dev, .st_ino = i->table[k].ino }) = i->table[k];
@@ -509,8 +514,12 @@ static int settle_directories(Unpacker *u, const char *path) {
         return 0;
 }
 
+/* Owner and mode at once, so that what a copy leaves that ends early is right for the next one, which takes it as it finds it; and once more with the
+ * time, when all is in it. */
 static int make_directory(Unpacker *u) {
+        _cleanup_close_ int fd = -EBADF;
         Directory *d;
+        int r;
 
         if (mkdirat(u->dir_fd, u->name, 0700) < 0) {
                 struct stat st;
@@ -519,6 +528,10 @@ static int make_directory(Unpacker *u) {
                         return refuse(u, negative_errno(), "cannot be made");
                 return S_ISDIR(st.st_mode) ? 0 : refuse(u, -ENOTDIR, "is to be a directory, and something else is there");
         }
+        fd = open_beneath(u->dir_fd, u->name, O_RDONLY | O_DIRECTORY, 0);
+        r = fd < 0 ? fd : set_attributes(u, fd, &u->member);
+        if (r < 0)
+                return refuse(u, r, "cannot be given its owner and mode");
         d = GREEDY_APPEND(u->directories, u->n_directories);
         if (!d)
                 return refuse(u, -ENOMEM, "cannot be made");
@@ -621,7 +634,8 @@ static int make_hard_link(Unpacker *u) {
                 return refuse(u, r < 0 ? r : negative_errno(), "cannot be linked to what it is a hard link of");
         }
         if (fstatat(u->dir_fd, u->temporary, &st, AT_SYMLINK_NOFOLLOW) < 0 || !inodes_find(&u->made, &st))
-                return refuse(u, -EBADMSG, "is a hard link to something outside of the copy");
+                return u->made.full ? refuse(u, -E2BIG, "is a hard link, and the copy has too many files to know whether to one of them")
+                                    : refuse(u, -EBADMSG, "is a hard link to something outside of the copy");
         return take_name(u);
 }
 

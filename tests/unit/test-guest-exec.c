@@ -326,6 +326,7 @@ static void test_copy_untaken(void **state) {
                 { { FRAMES("x\0\0\1\0") }, "The copy has ended before it was whole.\n" },
                 { { FRAMES("x\0\0\5\175full") }, "VM 'web': full.\n" },
                 { { FRAMES("c\0\0\4\0\0\0\1"), .endless = true, .repeat = 8 }, "The guest of VM 'web' does not speak as it should: the connection was ended.\n" },
+                { { FRAMES("o\0\0\4abcd") }, "The guest of VM 'web' does not speak as it should: the connection was ended.\n" },
         };
         Fixture *f = *state;
         _cleanup_free_ char *here = strf("%s/here", f->dir);

@@ -301,6 +301,26 @@ static void test_left_out(void **state) {
 }
 
 /* Cut anywhere, a file has its old content or its new one, and nothing else is there. */
+/* What a copy that ended early has left, the next one has to go on with. */
+static void test_again(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *error = NULL, *data = NULL;
+        size_t size;
+
+        assert_int_equal(shell("mkdir -p from/dir/deep && head -c 5000 /dev/urandom >from/dir/deep/a && chmod 750 from/dir && touch -d 2020-01-01 from/dir"), 0);
+        assert_int_equal(pack_to(f, &(TarPack) { .path = "from", .name = "." }, "whole", &error), 0);
+        assert_ok(read_file_at(AT_FDCWD, "whole", 1000000, &data, &size));
+        for (size_t n = 0; n < size; n += 512) {
+                const TarUnpack u = { .path = "to", .uid = 1000, .gid = 1001 };
+
+                assert_int_equal(shell("rm -rf to"), 0);
+                assert_ok(write_file_atomic_at(AT_FDCWD, "stream", data, n, 0600, 0));
+                assert_error(unpack_from(f, &u, "stream", &error), ENODATA);
+                assert_int_equal(unpack_from(f, &u, "whole", &error), 0);
+                assert_int_equal(shell("(cd from && find . -printf '%%p %%m 1000:1001\n' | sort) >a && (cd to && find . -printf '%%p %%m %%U:%%G\n' | sort) >b && diff a b"), 0);
+        }
+}
+
 static void test_cut(void **state) {
         Fixture *f = *state;
         _cleanup_free_ char *error = NULL, *data = NULL;
@@ -444,6 +464,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_with_tar, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_left_out, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_cut, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_changing, set_up, tear_down),
