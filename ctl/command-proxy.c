@@ -75,7 +75,7 @@ static int carry(int fd) {
                         { .fd = in.end > 0 || in.ended ? -1 : STDIN_FILENO, .events = POLLIN },
                         { .fd = in.end > 0 ? fd : -1, .events = POLLOUT },
                         { .fd = out.end > 0 || out.ended ? -1 : fd, .events = POLLIN },
-                        { .fd = out.end > 0 ? STDOUT_FILENO : -1, .events = POLLOUT },
+                        { .fd = STDOUT_FILENO, .events = out.end > 0 ? POLLOUT : 0 },
                 };
 
                 if (poll(p, ELEMENTSOF(p), -1) < 0) {
@@ -83,6 +83,9 @@ static int carry(int fd) {
                                 continue;
                         return negative_errno();
                 }
+                /* Nobody is there any more who would read what the guest may say some day. */
+                if (p[3].revents & POLLERR)
+                        return -EPIPE;
                 if (way_go(&in, p[0].revents != 0, p[1].revents != 0) < 0) {
                         in.ended = true;        /* the guest takes no more; what it has said is read all the same */
                         in.start = in.end = 0;

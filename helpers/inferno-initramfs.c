@@ -86,6 +86,14 @@ static void collect_volume_programs(GuestParts *p, size_t *n) {
                 p->items[(*n)++] = (BundleItem) { BUNDLE_PROGRAM, "/usr/sbin/e2fsck", "/inferno/sbin/e2fsck" };
 }
 
+/* Whether Bundle= has a program of the same name: the one that was asked for is the one that comes. */
+static bool brings(char *const *programs, const char *path) {
+        STRV_FOREACH(program, programs)
+                if (streq(strrchr(*program, '/'), strrchr(path, '/')))
+                        return true;
+        return false;
+}
+
 /* Bundle=: each under its own name, the SSH server likewise, and what they are launched by. What this gives is on the disk that
  * definition_brings_programs() tells of. */
 static int collect_items(GuestParts *p) {
@@ -101,7 +109,7 @@ static int collect_items(GuestParts *p) {
                 p->items[n++] = (BundleItem) { BUNDLE_DATA, LAYOUT_INIT, WIRE_LAUNCHER };
         if (ssh) {
                 p->items[n++] = (BundleItem) { BUNDLE_DATA, LAYOUT_SSH_PRELOAD, WIRE_SSH_PRELOAD };
-                if (!strv_contains(programs, DROPBEAR))
+                if (!brings(programs, DROPBEAR))
                         p->items[n++] = (BundleItem) { BUNDLE_PORTABLE, DROPBEAR, WIRE_SSH_SERVER };
         }
         STRV_FOREACH(program, programs) {

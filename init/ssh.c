@@ -47,14 +47,16 @@ struct SshServer {
  * may have another name. */
 static int write_keys(int home_fd, const User *user, const char *text, size_t n) {
         _cleanup_close_ int dir_fd = -EBADF, fd = -EBADF;
+        int r;
 
         dir_fd = tree_open_mount_point(home_fd, KEYS_DIR, 0700);
         if (dir_fd < 0)
                 return dir_fd;
         if (fchownat(dir_fd, "", user->uid, user->gid, AT_EMPTY_PATH) < 0 || fchmodat(home_fd, KEYS_DIR, 0700, 0) < 0)
                 return negative_errno();
-        if (unlinkat(dir_fd, KEYS_FILE, 0) < 0 && errno != ENOENT)
-                return negative_errno();
+        r = remove_tree_at(dir_fd, KEYS_FILE);
+        if (r < 0)
+                return r;
         fd = openat(dir_fd, KEYS_FILE, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0 || fchown(fd, user->uid, user->gid) < 0)
                 return negative_errno();
@@ -116,10 +118,16 @@ int ssh_make_environment(const User *user, char ***ret, Failure *failure) {
         return 0;
 }
 
-/* In the protocol's place: what comes before it is for whoever looks there, infernoctl(1) above all. The peer gets it or not. */
+/* In the protocol's place: what comes before it is for whoever looks there, infernoctl(1) above all. The peer gets it or not; one of the network does not
+ * learn what is wrong in here. */
 static void refuse(int fd, const char *reason) {
         char line[WIRE_MESSAGE_MAX + 32];
-        int n = snprintf(line, sizeof(line), WIRE_SSH_REFUSAL "%.*s\r\n", WIRE_MESSAGE_MAX, reason);
+        int domain = AF_UNSPEC, n;
+        socklen_t size = sizeof(domain);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain == AF_INET)
+                reason = "there is no session to be had now";
+        n = snprintf(line, sizeof(line), WIRE_SSH_REFUSAL "%.*s\r\n", WIRE_MESSAGE_MAX, reason);
 
         (void) send(fd, line, (size_t) n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

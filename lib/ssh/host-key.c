@@ -78,6 +78,7 @@ int ssh_host_key_ensure(const char *vm, uint8_t ret[static SSH_HOST_KEY_SIZE], c
         r = ssh_host_key_load(vm, ret, ret_error);
         if (r != -ENOENT)
                 return r;
+        *ret_error = (free(*ret_error), NULL);
         r = mkdir_parent_of_at(AT_FDCWD, path, 0711);
         if (r >= 0)
                 r = remove_tree_at(AT_FDCWD, dir);
