@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <arpa/inet.h>
-#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <netinet/in.h>
 
 #include "net/conntrack.h"
+#include "net/tap.h"
 
 typedef struct Flow {
         uint8_t protocol;
         uint32_t destination;           /* host byte order */
         uint16_t port;
-        uint32_t status;
         const struct nlattr *tuple;     /* what the kernel finds it by */
 } Flow;
 
@@ -20,6 +19,8 @@ typedef struct Query {
         Netlink *n;
         const PublishedPort *ports;
         size_t n_ports;
+        TapAddress *addresses;          /* the host's */
+        size_t n_addresses;
         NetlinkBatch removal;
 } Query;
 
@@ -61,8 +62,16 @@ static void read_tuple(const struct nlattr *tuple, Flow *flow) {
                 }
 }
 
+/* What only passes through, be it to the same port elsewhere, is not ours. */
+static bool is_of_host(const Query *q, uint32_t address) {
+        for (size_t i = 0; i < q->n_addresses; i++)
+                if (q->addresses[i].host == address)
+                        return true;
+        return address >> 24 == IN_LOOPBACKNET;
+}
+
 static bool is_to_be_forgotten(const Query *q, const Flow *flow) {
-        if (flow->protocol != IPPROTO_UDP || ((flow->status & IPS_SEEN_REPLY) && !(flow->status & IPS_DST_NAT)))
+        if (flow->protocol != IPPROTO_UDP || !is_of_host(q, flow->destination))
                 return false;
         for (size_t i = 0; i < q->n_ports; i++)
                 if (published_port_collides(q->ports + i, &(PublishedPort) { .address = flow->destination, .host_port = flow->port, .protocol = IPPROTO_UDP }))
@@ -77,14 +86,8 @@ static int on_flow(const struct nlmsghdr *nlh, void *userdata) {
         Flow flow = {};
 
         mnl_attr_for_each(a, nlh, sizeof(struct nfgenmsg))
-                switch (mnl_attr_get_type(a)) {
-                case CTA_TUPLE_ORIG:
+                if (mnl_attr_get_type(a) == CTA_TUPLE_ORIG)
                         read_tuple(a, &flow);
-                        break;
-                case CTA_STATUS:
-                        flow.status = ntohl(mnl_attr_get_u32(a));
-                        break;
-                }
         if (!is_to_be_forgotten(q, &flow))
                 return 0;
         removal = begin_message(q->n, &q->removal, IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
@@ -95,9 +98,9 @@ static int on_flow(const struct nlmsghdr *nlh, void *userdata) {
         return 0;
 }
 
-int conntrack_forget(Netlink *n, const PublishedPort *ports, size_t n_ports) {
+int conntrack_forget(Netlink *filter, Netlink *route, const PublishedPort *ports, size_t n_ports) {
         _cleanup_netlink_batch_ NetlinkBatch list = {};
-        Query q = { .n = n, .ports = ports, .n_ports = n_ports };
+        Query q = { .n = filter, .ports = ports, .n_ports = n_ports };
         struct nlmsghdr *nlh;
         bool any = false;
         int r;
@@ -106,16 +109,19 @@ int conntrack_forget(Netlink *n, const PublishedPort *ports, size_t n_ports) {
                 any = any || ports[i].protocol == IPPROTO_UDP;
         if (!any)
                 return 0;
-        nlh = begin_message(n, &list, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
+        nlh = begin_message(filter, &list, IPCTNL_MSG_CT_GET, NLM_F_DUMP);
         if (!nlh)
                 return -ENOMEM;
         netlink_batch_commit(&list, nlh);
-        r = netlink_exchange(n, &list, on_flow, &q);
+        r = tap_list_addresses(route, &q.addresses, &q.n_addresses);
+        if (r >= 0)
+                r = netlink_exchange(filter, &list, on_flow, &q);
         if (r >= 0 && q.removal.size > 0) {
-                r = netlink_exchange(n, &q.removal, NULL, NULL);
+                r = netlink_exchange(filter, &q.removal, NULL, NULL);
                 if (r == -ENOENT) /* ended by itself meanwhile */
                         r = 0;
         }
         netlink_batch_done(&q.removal);
+        free(q.addresses);
         return r;
 }

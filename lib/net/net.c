@@ -133,7 +133,7 @@ static bool publishes_on_loopback(const NetVm *vm) {
 }
 
 /* With the lock held. In this order, so that the database has all ports that the table may have. */
-static int retract_ports(Store *store, const NetRange *range, const char *vm, char **ret_error) {
+static int retract_ports(Store *store, Netlink *route, const NetRange *range, const char *vm, char **ret_error) {
         _cleanup_(netlink_closep) Netlink *filter = NULL;
         _cleanup_free_ PublishedPort *ports = NULL;
         NetAddress address = {};
@@ -156,6 +156,7 @@ static int retract_ports(Store *store, const NetRange *range, const char *vm, ch
                 r = firewall_remove_ports(filter, &guest);
         if (r < 0)
                 return fail_firewall(r, ret_error);
+        (void) conntrack_forget(filter, route, ports, n_ports);
         r = store_ports_release(store, vm);
         return r < 0 ? fail_store(r, store, ret_error) : 0;
 }
@@ -185,7 +186,7 @@ static int claim_ports(Store *store, Netlink *route, const NetRange *range, cons
                                 return fail(-EADDRINUSE, ret_error, strf("Port %s cannot be published: VM '%s' has it. Stop that VM, or give Publish= of one of "
                                                                          "them another port.", port, holder));
                 }
-                r = retract_ports(store, range, holder ?: vm->name, ret_error);
+                r = retract_ports(store, route, range, holder ?: vm->name, ret_error);
                 if (r < 0)
                         return r;
         }
@@ -264,7 +265,7 @@ static int admit_guest(Store *store, Netlink *route, const NetRange *range, cons
                 r = fail_firewall(r, ret_error);
         /* Without ctnetlink only flows that are under way would miss it. */
         if (r >= 0)
-                (void) conntrack_forget(filter, guest->ports, guest->n_ports);
+                (void) conntrack_forget(filter, route, guest->ports, guest->n_ports);
         return r;
 }
 
@@ -295,7 +296,7 @@ static int dismiss_guest(Store *store, Netlink *route, const char *vm, FirewallG
                                 k = 0;
                 }
         if (k >= 0)
-                (void) conntrack_forget(filter, ports, n_ports);
+                (void) conntrack_forget(filter, route, ports, n_ports);
         if (k == -EOPNOTSUPP) /* no nftables, no elements */
                 k = 0;
         if (k < 0)

@@ -864,9 +864,21 @@ static void test_published_flow(void **state) {
         const PublishedPort port = PORT(IPPROTO_UDP, 0, 514, 514);
         const Packet datagram = { .source = ip4(OUTSIDE), .destination = ip4(UPLINK), .protocol = IPPROTO_UDP, .source_port = 5140, .destination_port = 514 };
         Guest a = GUEST("alpha", UID_A), b = GUEST("beta", UID_B);
+        struct sockaddr_in from;
+        socklen_t n = sizeof(from);
         Packet p;
+        char c;
+        int fd;
 
         must_up(&b);
+        /* A program of the host has answered, and is no more. */
+        fd = host_serves(SOCK_DGRAM, UPLINK, 514);
+        send_packet(uplink_fd, "up0", uplink_mac, &datagram);
+        assert_int_equal(poll(&(struct pollfd) { .fd = fd, .events = POLLIN }, 1, WAIT_MSEC), 1);
+        assert_ok(recvfrom(fd, &c, 1, 0, (struct sockaddr *) &from, &n));
+        assert_ok(sendto(fd, "x", 1, 0, (struct sockaddr *) &from, n));
+        close(fd);
+        assert_true(client_receives(5140, &p));
         for (int i = 0; i < 2; i++) {
                 Guest *g = i == 0 ? &a : &b;
 
@@ -886,6 +898,15 @@ static void test_published_flow(void **state) {
                         guest_sends(g, (Packet) { .destination = p.source, .protocol = IPPROTO_UDP, .source_port = 514, .destination_port = 5140 });
                         assert_true(client_receives(5140, &p));
                         assert_int_equal(p.source_port, 514);
+                }
+                /* No longer, though the VM goes on; and when it ends. */
+                if (i == 0) {
+                        g->n_ports = 0;
+                        must_up(g);
+                        send_packet(uplink_fd, "up0", uplink_mac, &datagram);
+                        do
+                                assert_true(uplink_receives(WAIT_MSEC, &p));
+                        while (p.icmp_type != ICMP_DEST_UNREACH);
                 }
                 must_down(g);
         }
