@@ -244,7 +244,9 @@ static int follow(int out_fd, int err_fd, const SkopeoRun *run, StrBuf *output, 
                                 p[i].fd = -1;
                         if (n <= 0)
                                 continue;
-                        last_change = now;
+                        /* The bars of a terminal are written anew all the time: what has come tells only the tick. */
+                        if (i == 1 || !run->line)
+                                last_change = now;
                         if (i == 1) {
                                 /* A NUL in it would hide the rest. */
                                 for (ssize_t j = 0; j < n; j++)
