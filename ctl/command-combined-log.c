@@ -116,7 +116,7 @@ static int get_file(LogStatus *s) {
                 return log_error_errno(r, "'%s' is damaged: it is made anew when the next VM starts.", LAYOUT_COMBINED_LOG_STATE);
         if (r < 0)
                 return log_error_errno(r, "Cannot read '%s': %m", LAYOUT_COMBINED_LOG_STATE);
-        s->usec = state.usec;
+        s->usec = state.cursor ? state.usec : 0;
         error = (free(error), NULL);
         r = state.cursor ? count_behind(state.cursor, &s->behind, &error) : 0;
         return r < 0 ? ctl_log_sentence(r, error) : 0;

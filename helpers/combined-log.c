@@ -33,6 +33,9 @@ enum {
         SOURCE_MAX = 128,
 };
 
+/* journald has a file for each user, and sd_journal_next(3) looks at one after the other: what comes into one that was looked at, or into a new one, is passed over
+ * for ever once a younger entry of another was taken. So an entry is taken when it was so old already at the last look at all of them. */
+#define SETTLE_USEC (1 * USEC_PER_SEC)
 #define IDLE_USEC (30 * USEC_PER_SEC)
 #define SAVE_USEC (5 * USEC_PER_SEC)            /* how much is compared again when we are killed */
 #define CLIENT_USEC (5 * USEC_PER_SEC)
@@ -47,20 +50,25 @@ struct CombinedLog {
         LogFile file;
 
         bool at_entry;                  /* the journal stands at an entry that has not been read yet */
+        bool looked;                    /* at all of its files, at horizon_usec + SETTLE_USEC; entries up to the horizon may be taken */
+        uint64_t horizon_usec;
+        bool waiting;                   /* for an entry to be old enough */
+        bool sought;                    /* it is known whether something is missing behind the cursor that was saved */
         bool caught_up;                 /* its end was reached once */
         bool woken;                     /* by a VM */
         bool unsaved;
+        bool new_file;                  /* the state that is saved is about another one */
         int save_error, write_error;    /* that have been logged */
         uint64_t retry_usec;
 
-        sd_event_source *journal_source, *read, *save, *retry, *idle;
+        sd_event_source *journal_source, *read, *settle, *save, *retry, *idle;
         sd_event_source *listen, *client, *client_timer;
 };
 
 CombinedLog *combined_log_free(CombinedLog *c) {
         if (!c)
                 return NULL;
-        sd_event_source *const sources[] = { c->journal_source, c->read,   c->save,   c->retry,
+        sd_event_source *const sources[] = { c->journal_source, c->read,   c->settle, c->save,        c->retry,
                                              c->idle,           c->listen, c->client, c->client_timer };
 
         for (size_t i = 0; i < ELEMENTSOF(sources); i++)
@@ -160,6 +168,82 @@ static int read_entry(CombinedLog *c) {
         return c->file.out.failed ? -ENOMEM : 1;
 }
 
+/* Since when there is something to write for whom nothing has been written yet: the socket is there since somebody has asked for
+ * the file, or since the boot. */
+static uint64_t first_usec(void) {
+        _cleanup_free_ char *path = layout_path(LAYOUT_COMBINED_LOG_SOCKET);
+        struct stat st;
+
+        if (!path || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+                return now_realtime();
+        return (uint64_t) st.st_ctim.tv_sec * USEC_PER_SEC + (uint64_t) st.st_ctim.tv_nsec / NSEC_PER_USEC;
+}
+
+/* What was read last is not in the journal any more: what came behind it may be missing, too, and nobody can tell. What is in the
+ * file already stays, and nothing is compared with it. */
+static void tell_gap(CombinedLog *c) {
+        static const char text[] = "The journal has not kept all that came after the line before this one: entries may be "
+                                   "missing here, or be there twice.";
+        const LogEntry e = {
+                .vm = "-", .source = PROGRAM, .priority = LOG_WARNING, .usec = now_realtime(), .message = text, .size = strlen(text),
+        };
+
+        log_warning("%s", text);
+        log_line_format(&c->file.out, &e, false);
+        c->state.inode = 0;
+}
+
+/* To behind what was read last. Where nothing was, the beginning is the state's from now on: the next boot has another socket. */
+static int seek(CombinedLog *c) {
+        bool first = !c->sought;
+        int r;
+
+        c->sought = true;
+        c->at_entry = false;
+        if (!c->state.cursor) {
+                if (c->state.usec == 0)
+                        c->state.usec = first_usec();
+                return sd_journal_seek_realtime_usec(c->journal, c->state.usec);
+        }
+        r = sd_journal_seek_cursor(c->journal, c->state.cursor);
+        if (r >= 0)
+                r = sd_journal_next(c->journal);
+        if (r < 0)
+                return r;
+        c->at_entry = r > 0 && sd_journal_test_cursor(c->journal, c->state.cursor) <= 0;
+        if (first && (r == 0 || c->at_entry))
+                tell_gap(c);
+        return 0;
+}
+
+/* At all files that there are now. */
+static int look(CombinedLog *c) {
+        uint64_t now = now_realtime();
+        int r;
+
+        r = sd_journal_process(c->journal);
+        if (r >= 0)
+                r = seek(c);
+        if (r < 0)
+                return r;
+        c->horizon_usec = now - SETTLE_USEC;
+        c->looked = true;
+        c->waiting = false;
+        return 0;
+}
+
+/* Whether the present entry has to wait, for which there is a timer then; a look costs something, so there is one a second at most. One of a time to
+ * come, when the clock was set back, waits for nothing. */
+static bool is_young(CombinedLog *c) {
+        uint64_t usec, now = now_realtime();
+
+        if (sd_journal_get_realtime_usec(c->journal, &usec) < 0 || usec <= c->horizon_usec || usec > now)
+                return false;
+        c->waiting = true;
+        (void) arm(c, c->settle, usec + SETTLE_USEC > now ? SETTLE_USEC : 0);
+        return true;
+}
+
 static int next_entry(CombinedLog *c) {
         if (c->at_entry) {
                 c->at_entry = false;
@@ -168,32 +252,47 @@ static int next_entry(CombinedLog *c) {
         return sd_journal_next(c->journal);
 }
 
+/* Of each entry, for which one is the last is only known when the journal stands at the next. */
+static int keep_cursor(CombinedLog *c) {
+        char *cursor;
+        int r;
+
+        r = sd_journal_get_cursor(c->journal, &cursor);
+        if (r < 0)
+                return r;
+        free(c->state.cursor);
+        c->state.cursor = cursor;
+        return 0;
+}
+
 /* 1: there may be more. 0: it is all there is. */
 static int read_entries(CombinedLog *c) {
         /* What is known of the file ends at an entry, at which the state is to be saved: what comes then may go into another file. */
         unsigned n_max = c->file.known_fd >= 0 ? 1 : BATCH_ENTRIES, n = 0, n_vms = 0;
-        int r = 1;
+        int r;
 
+        r = c->looked ? 0 : look(c);
+        if (r < 0)
+                return r;
+        r = 1;
         while (n < n_max && c->file.out.size < BATCH_SIZE) {
                 int k;
 
                 r = next_entry(c);
-                if (r <= 0)
+                if (r > 0 && is_young(c))
+                        r = 0;
+                if (r <= 0) {
+                        c->looked = false;
                         break;
+                }
                 n++;
                 k = read_entry(c);
+                if (k >= 0) {
+                        n_vms += k > 0;
+                        k = keep_cursor(c);
+                }
                 if (k < 0)
                         return k;
-                n_vms += k > 0;
-        }
-        if (n > 0) {
-                char *cursor;
-                int k = sd_journal_get_cursor(c->journal, &cursor);
-
-                if (k < 0)
-                        return k;
-                free(c->state.cursor);
-                c->state.cursor = cursor;
         }
         if (n_vms > 0) {
                 int k = arm(c, c->idle, IDLE_USEC);
@@ -219,12 +318,17 @@ static int wait_for_disk(CombinedLog *c, int error) {
         return arm(c, c->retry, c->retry_usec);
 }
 
-/* The file that has the name now. What is saved then, before anything is written, is about that one. */
+/* The file that has the name now. What is saved then, before anything is written, is about that one: nothing is written to it while that cannot be. */
 static int follow_file(CombinedLog *c) {
-        int r = c->file.fd < 0 ? log_file_open(&c->file, &c->state) : log_file_follow(&c->file);
+        int r = c->file.fd < 0 ? log_file_open(&c->file, &c->state) : log_file_follow(&c->file), k;
 
-        if (r > 0)
-                (void) save(c);
+        if (r < 0)
+                return r;
+        c->new_file = c->new_file || r > 0;
+        k = c->new_file ? save(c) : 0;
+        if (k < 0 && k != -EAGAIN)
+                return k;
+        c->new_file = k < 0;
         return r;
 }
 
@@ -245,7 +349,7 @@ static int on_read(sd_event_source *s, void *userdata) {
                 return sd_event_exit(c->event, more);
         }
         r = log_file_flush(&c->file);
-        if (r >= 0 && more == 0 && !c->caught_up) {
+        if (r >= 0 && more == 0 && !c->waiting && !c->caught_up) {
                 r = log_file_settle(&c->file);
                 c->caught_up = true;
                 /* Perhaps there is nothing to wait for: a boot without VMs. */
@@ -256,6 +360,12 @@ static int on_read(sd_event_source *s, void *userdata) {
         if (more == 0 || r < 0)
                 (void) sd_event_source_set_enabled(s, SD_EVENT_OFF);
         return r < 0 ? wait_for_disk(c, r) : 0;
+}
+
+static int on_settle(sd_event_source *s, uint64_t usec, void *userdata) {
+        CombinedLog *c = userdata;
+
+        return c->write_error != 0 ? 0 : sd_event_source_set_enabled(c->read, SD_EVENT_ON);
 }
 
 static int on_retry(sd_event_source *s, uint64_t usec, void *userdata) {
@@ -282,7 +392,7 @@ static int on_journal(sd_event_source *s, int fd, uint32_t revents, void *userda
                 log_error_errno(r, "Cannot follow the journal: %m");
                 return sd_event_exit(c->event, r);
         }
-        return c->write_error != 0 ? 0 : sd_event_source_set_enabled(c->read, SD_EVENT_ON);
+        return c->write_error != 0 || c->waiting ? 0 : sd_event_source_set_enabled(c->read, SD_EVENT_ON);
 }
 
 /* Whether units of VMs are there whose guests run, or may do so for long: 2. Whether there are some on their way up or down: 1.
@@ -313,8 +423,12 @@ static int look_for_vms(void) {
  * for which systemd starts us again. */
 static int on_idle(sd_event_source *s, uint64_t usec, void *userdata) {
         CombinedLog *c = userdata;
-        int r = look_for_vms();
+        int r;
 
+        /* There is something to be written still. */
+        if (c->write_error != 0 || c->waiting || !c->caught_up)
+                return arm(c, c->idle, IDLE_USEC);
+        r = look_for_vms();
         if (r == 0)
                 return sd_event_exit(c->event, 0);
         return r == 2 ? 0 : arm(c, c->idle, IDLE_USEC);
@@ -402,48 +516,6 @@ static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *
         return sd_event_exit(sd_event_source_get_event(s), 0);
 }
 
-/* Since when there is something to write for whom nothing has been written yet: the socket is there since somebody has asked for
- * the file, or since the boot. */
-static uint64_t first_usec(void) {
-        _cleanup_free_ char *path = layout_path(LAYOUT_COMBINED_LOG_SOCKET);
-        struct stat st;
-
-        if (!path || lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
-                return now_realtime();
-        return (uint64_t) st.st_ctim.tv_sec * USEC_PER_SEC + (uint64_t) st.st_ctim.tv_nsec / NSEC_PER_USEC;
-}
-
-/* What was read last is not in the journal any more: what came behind it may be missing, too, and nobody can tell. What is in the
- * file already stays, and nothing is compared with it. */
-static void tell_gap(CombinedLog *c) {
-        static const char text[] = "The journal has not kept all that came after the line before this one: entries may be "
-                                   "missing here, or be there twice.";
-        const LogEntry e = {
-                .vm = "-", .source = PROGRAM, .priority = LOG_WARNING, .usec = now_realtime(), .message = text, .size = strlen(text),
-        };
-
-        log_warning("%s", text);
-        log_line_format(&c->file.out, &e, false);
-        c->state.inode = 0;
-}
-
-/* To behind what was read last. */
-static int seek(CombinedLog *c) {
-        int r;
-
-        if (!c->state.cursor)
-                return sd_journal_seek_realtime_usec(c->journal, first_usec());
-        r = sd_journal_seek_cursor(c->journal, c->state.cursor);
-        if (r >= 0)
-                r = sd_journal_next(c->journal);
-        if (r < 0)
-                return r;
-        c->at_entry = r > 0 && sd_journal_test_cursor(c->journal, c->state.cursor) <= 0;
-        if (r == 0 || c->at_entry)
-                tell_gap(c);
-        return 0;
-}
-
 static int open_journal(CombinedLog *c) {
         _cleanup_free_ char *error = NULL;
         int r;
@@ -501,6 +573,8 @@ static int add_sources(CombinedLog *c) {
                 r = add_signal(c, SIGINT, on_stop);
         if (r >= 0)
                 r = add_signal(c, SIGHUP, on_reload);
+        if (r >= 0)
+                r = add_timer(c, &c->settle, on_settle);
         if (r >= 0)
                 r = add_timer(c, &c->save, on_save);
         if (r >= 0)
@@ -566,6 +640,8 @@ int combined_log_run(CombinedLog *c) {
         (void) sd_notify(0, "READY=1");
         r = sd_event_loop(c->event);
         (void) sd_notify(0, "STOPPING=1");
-        (void) save(c);
+        /* After an error the cursor may be behind the lines. */
+        if (r >= 0)
+                (void) save(c);
         return r;
 }

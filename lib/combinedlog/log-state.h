@@ -11,7 +11,7 @@
 /* All owned. */
 typedef struct LogState {
         char *cursor;                   /* of the last entry that was read, sd_journal_get_cursor(3); NULL: none yet */
-        uint64_t usec;                  /* of that of a VM that was read last, since 1970; 0: none yet */
+        uint64_t usec;                  /* of that of a VM that was read last, since 1970; without a cursor where reading is to begin; 0: not known yet */
         uint64_t inode, length;         /* of the log file, bytes; inode 0: there is none */
         uint64_t born;                  /* when that was made, nanoseconds since 1970; 0: the file system does not know */
         LogLines lines;
