@@ -64,7 +64,7 @@ static int way_go(Way *w, bool readable, bool writable) {
         return 0;
 }
 
-/* Until the guest has closed. The end of our input is not passed on: a vsock connection of Firecracker ends in both directions at once. */
+/* Until the guest has closed, or nobody reads any more. The end of our input is not passed on: a vsock connection of Firecracker ends in both directions at once. */
 static int carry(int fd) {
         static Way in = { .from = STDIN_FILENO }, out = { .to = STDOUT_FILENO };
         int r = 0;
@@ -85,7 +85,7 @@ static int carry(int fd) {
                 }
                 /* Nobody is there any more who would read what the guest may say some day. */
                 if (p[3].revents & POLLERR)
-                        return -EPIPE;
+                        return 0;
                 if (way_go(&in, p[0].revents != 0, p[1].revents != 0) < 0) {
                         in.ended = true;        /* the guest takes no more; what it has said is read all the same */
                         in.start = in.end = 0;
@@ -164,7 +164,7 @@ const Command command_proxy = {
         .group = GROUP_GUESTS,
         .synopsis = "NAME PORT | --ssh NAME",
         .summary = "Connect standard input and output with a vsock port of a VM",
-        .details = "It ends when the guest closes the connection.",
+        .details = "It ends when the guest closes the connection, or nobody reads what it says any more.",
         .min_args = 1,
         .max_args = 2,
         .first = CTL_WORD_VM,
